@@ -1,0 +1,73 @@
+"""Open rooms: a folder that lists itself from its files, without importing them.
+
+One file is one component: the stem is its name (`item_knn`), the class is the stem without underscores, in any capitals
+(`ItemKNN`). Files that start with an underscore, and `base.py`, are the room's own furniture.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zhiyin.errors import ConfigError, unknown
+
+
+class Room:
+    """The contents of one open room."""
+
+    def __init__(self, package: str, noun: str) -> None:
+        self.package, self.noun = package, noun
+
+    def available(self) -> tuple[str, ...]:
+        """The names of all components of the room, sorted; imports none of them."""
+        folder = Path(str(sys.modules[self.package].__file__)).parent
+        stems = (file.stem for file in folder.glob("*.py"))
+        return tuple(sorted(stem for stem in stems if stem != "base" and not stem.startswith("_")))
+
+    def get(self, name: str) -> Any:
+        """The class called `name`: a file of this room, or `package.module:Class` for somebody else's.
+
+        Raises:
+            ConfigError: nothing of that name is here; the message names the nearest.
+        """
+        if ":" in name:
+            return self._foreign(name)
+        if name not in self.available():
+            raise ConfigError(unknown(self.noun, name, self.available()))
+        return self._class_in(name)
+
+    def _foreign(self, path: str) -> Any:
+        module, _, attribute = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"cannot load {self.noun} {path!r}: {error}; write it as package.module:Class") from error
+
+    def _class_in(self, stem: str) -> Any:
+        module = importlib.import_module(f"{self.package}.{stem}")
+        wanted = stem.replace("_", "")
+        for name, value in vars(module).items():
+            if name.lower() == wanted and isinstance(value, type):
+                return value
+        raise ConfigError(f"{self.package}.{stem} holds no class named {wanted!r} (in any capitals)")
+
+    def attribute(self, name: str) -> Any:
+        """The class of that attribute name, imported on first touch (`models.EASE` -> models/ease.py)."""
+        if name[:1].isupper():
+            for stem in self.available():
+                if stem.replace("_", "") == name.lower():
+                    found = self._class_in(stem)
+                    if found.__name__ == name:
+                        return found
+        raise AttributeError(f"module {self.package!r} has no attribute {name!r}")
+
+
+def open_room(
+    package: str, noun: str
+) -> tuple[Callable[[], tuple[str, ...]], Callable[[str], Any], Callable[[str], Any]]:
+    """Return `available`, `get` and `__getattr__` for the package of an open room."""
+    room = Room(package, noun)
+    return room.available, room.get, room.attribute

@@ -1,0 +1,135 @@
+"""Saved forms: a folder of plain files, written whole or not at all, and never unpickled.
+
+model/
+  config.json            what it is, its settings, the version that wrote it
+  arrays.safetensors     what it learnt
+  card.md                on which data, by which protocol, with which numbers
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray
+from zhiyin.errors import DataError
+
+
+@contextmanager
+def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that takes its name only when the block ends well.
+
+    A crash, Ctrl-C or a full disk leaves `path` as it was. Of two writers, the one that ends first wins and the other
+    is told.
+
+    Raises:
+        DataError: `path` is there already and `overwrite` is off, or the disk refuses to write.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} is there already; choose another name or overwrite it on purpose")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise DataError(f"cannot write to {target.parent}: {error.strerror}") from error
+    try:
+        yield work
+        _take_name(work, target, overwrite)
+    except OSError as error:
+        raise DataError(f"cannot write {target}: {error.strerror or error}; nothing was left half-written") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _take_name(work: Path, target: Path, overwrite: bool) -> None:
+    work.chmod(0o755)
+    old: Path | None = None
+    if target.exists():
+        if not overwrite:
+            raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there")
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+        os.rename(target, old / "it")
+    try:
+        os.rename(work, target)
+    except OSError as error:
+        if old is not None:
+            os.rename(old / "it", target)
+        raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there") from error
+    finally:
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work.write_text(text, encoding="utf-8")
+        work.replace(path)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; nothing was left half-written") from error
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def to_json(content: Any) -> str:
+    """JSON text of plain values and numpy numbers; sorted names, so that equal contents give equal text."""
+    return json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; is {path.parent} really a folder that zhiyin wrote?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
+    """Write named arrays to one safetensors file."""
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def load_arrays(path: Path) -> dict[str, AnyArray]:
+    """Read the named arrays of a safetensors file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,68 @@
+"""Settings: what a person writes, stated once.
+
+A component's settings are a frozen pydantic model with a docstring under each field. The command line, recipes, the JSON
+schema and the tuner's search space are all read from it.
+
+    class EASEConfig(Config):
+        regularization: float = setting(500.0, gt=0, search=Search(10, 5_000, log=True))
+        '''L2 weight on the diagonal of the item-item Gram matrix.'''
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zhiyin.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The range in which the tuner looks for a number; `log` spreads the trials over orders of magnitude."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+def setting(default: Any, *, search: Search | None = None, **bounds: Any) -> Any:
+    """Declare a setting: its default, its bounds (`gt`, `ge`, `lt`, `le`, ...) and where the tuner looks for it."""
+    extra: Any = None if search is None else {"search": {"low": search.low, "high": search.high, "log": search.log}}
+    return Field(default, json_schema_extra=extra, **bounds)
+
+
+class Config(BaseModel):
+    """Base of every component's settings: frozen, no unknown names, documented field by field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], of: str = "") -> Self:
+        """Make settings from names and values; text values ("0.5", "true") are converted to the field's type.
+
+        Raises:
+            ConfigError: an unknown name (with the nearest known ones) or a value out of bounds.
+        """
+        where = f" of {of}" if of else ""
+        for name in values:
+            if name not in cls.model_fields:
+                raise ConfigError(unknown(f"setting{where}", name, cls.model_fields))
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, where)) from None
+
+    def but(self, **changes: Any) -> Self:
+        """The same settings with some of them changed."""
+        return type(self).read({**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]) or "settings"
+        lines.append(f"setting {name!r}{where}: got {fault['input']!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}")
+    return "; ".join(lines)

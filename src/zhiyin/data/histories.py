@@ -1,0 +1,296 @@
+"""Histories: what users did, flat and without padding, and the queries that recommenders answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector
+from zhiyin.data.vocabulary import Vocabulary
+from zhiyin.errors import DataError
+
+COLUMNS = ("item", "time", "value", "kind", "weight", "session")
+"""The columns of an event beside its owner; all but `item` may be absent."""
+
+Column: TypeAlias = AnyArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histories:
+    """Many histories in flat arrays: history `i` is `column[offsets[i]:offsets[i + 1]]`, oldest event first.
+
+    Shapes: `offsets` (n + 1,) int64; the others (n_events,): `item` int32, `time` int64 (microseconds since 1970, or
+    the place in the history where only the order is known), `value` float32 (a rating, a watch ratio; NaN for none),
+    `kind` uint8 (a number in `Dataset.kinds`), `weight` float32 (how much the event speaks for the item; all 1 when absent),
+    `session` int32 (counts from 0 inside a history).
+    """
+
+    offsets: LongVector
+    item: IntVector
+    time: LongVector | None = None
+    value: FloatVector | None = None
+    kind: AnyArray | None = None
+    weight: FloatVector | None = None
+    session: IntVector | None = None
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            column = getattr(self, name)
+            if column is not None and len(column) != self.n_events:
+                raise DataError(f"column {name} has {len(column)} events, the offsets say {self.n_events}")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_events(self) -> int:
+        """The number of events of all histories together."""
+        return int(self.offsets[-1])
+
+    @property
+    def lengths(self) -> LongVector:
+        """(n,) the number of events of each history."""
+        return np.diff(self.offsets)
+
+    def owner(self) -> IntVector:
+        """(n_events,) the number of the history that each event belongs to."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+
+    def columns(self) -> dict[str, AnyArray]:
+        """The columns that are there, by name."""
+        return {name: column for name in COLUMNS if (column := getattr(self, name)) is not None}
+
+    def of(self, index: int) -> IntVector:
+        """The items of one history, oldest first."""
+        return self.item[self.offsets[index] : self.offsets[index + 1]]
+
+    def strength(self) -> FloatVector:
+        """(n_events,) the weight of each event, 1 where none was given."""
+        return np.ones(self.n_events, np.float32) if self.weight is None else self.weight
+
+    @classmethod
+    def of_lengths(cls, lengths: AnyArray, **columns: Column) -> Histories:
+        """Make histories from the number of events of each and the flat columns."""
+        return cls(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), **columns)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_lists(cls, items: Sequence[Sequence[int]]) -> Histories:
+        """Make histories from lists of item numbers."""
+        flat = [number for one in items for number in one]
+        return cls.of_lengths(np.array([len(one) for one in items], np.int64), item=np.array(flat, np.int32))
+
+    def take(self, rows: AnyArray) -> Histories:
+        """Some of the histories, in the order of `rows` (numbers, or a mask of all)."""
+        rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
+        lengths = self.lengths[rows]
+        starts = self.offsets[:-1][rows]
+        ends = np.cumsum(lengths, dtype=np.int64)
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+        return self.of_lengths(lengths, **{name: column[places] for name, column in self.columns().items()})
+
+    def slice(self, start: int, stop: int) -> Histories:
+        """The histories `start` to `stop`, without copying their events."""
+        low, high = self.offsets[start], self.offsets[stop]
+        flat = {name: column[low:high] for name, column in self.columns().items()}
+        return Histories(self.offsets[start : stop + 1] - low, **flat)
+
+    def keep(self, mask: BoolVector) -> Histories:
+        """The same histories with only the events where `mask` (n_events,) is true; some may become empty."""
+        counts = np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])
+        flat = {name: column[mask] for name, column in self.columns().items()}
+        return Histories(counts[self.offsets], **flat)
+
+    def reorder(self, places: LongVector) -> Histories:
+        """The same histories with their events in the order of `places` (a permutation inside each history)."""
+        flat = {name: column[places] for name, column in self.columns().items()}
+        return Histories(self.offsets, **flat)
+
+    def last(self, n: int) -> Histories:
+        """The last `n` events of each history."""
+        return self.keep(self.from_end() < n)
+
+    def from_end(self) -> LongVector:
+        """(n_events,) how many events of the same history come after this one."""
+        return np.repeat(self.offsets[1:], self.lengths) - 1 - np.arange(self.n_events)
+
+    def without(self, *names: str) -> Histories:
+        """The same histories without some of the columns."""
+        flat = {name: column for name, column in self.columns().items() if name not in names}
+        return Histories(self.offsets, **flat)
+
+    def matrix(self, n_items: int, values: FloatVector | None = None) -> sparse.csr_array:
+        """(n, n_items) sparse float32: the summed strength (or `values`) of each item in each history."""
+        data = self.strength() if values is None else values
+        raw = sparse.csr_array(
+            (np.array(data, np.float32), self.item.astype(np.int32), self.offsets), shape=(len(self), n_items)
+        )
+        raw.sum_duplicates()
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to a recommender, in a person's terms: a history, the present moment, and what else is known.
+
+    >>> query = Query.of(["matrix", "alien"], user_id="ada")
+    >>> query.items
+    ('matrix', 'alien')
+    """
+
+    items: tuple[str, ...]
+    times: tuple[int, ...] | None = None
+    values: tuple[float, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    now: int | None = None
+    user_id: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[str],
+        times: Sequence[int] | None = None,
+        values: Sequence[float] | None = None,
+        kinds: Sequence[str] | None = None,
+        now: int | None = None,
+        user_id: str | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Query:
+        """Build a query by hand: item ids, oldest first; times and `now` in microseconds since 1970."""
+        if isinstance(items, str):
+            raise DataError(f"a history is a list of item ids, but one text came: {items!r}")
+        for name, column in (("times", times), ("values", values), ("kinds", kinds)):
+            if column is not None and len(column) != len(items):
+                raise DataError(f"{len(items)} items came with {len(column)} {name}; one for each is expected")
+        return cls(
+            tuple(str(one) for one in items),
+            None if times is None else tuple(int(one) for one in times),
+            None if values is None else tuple(float(one) for one in values),
+            None if kinds is None else tuple(kinds),
+            now,
+            user_id,
+            dict(context or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """A batch of queries in the numbers of a vocabulary.
+
+    `now` (n,) int64 microseconds, or None where no time is known; `users` the users' ids, or None for strangers;
+    `context` columns of length n; `unknown` (n,) int32: how many events of each history were left out as their item
+    is not in the vocabulary.
+    """
+
+    histories: Histories
+    items: Vocabulary
+    now: LongVector | None = None
+    users: tuple[str, ...] | None = None
+    context: Mapping[str, AnyArray] = field(default_factory=dict)
+    unknown: IntVector | None = None
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    @classmethod
+    def encode(cls, queries: Sequence[Query], items: Vocabulary, kinds: Sequence[str] = ()) -> Queries:
+        """Translate queries into the numbers of `items`; events on unknown items are left out and counted."""
+        numbers = items.encode([one for query in queries for one in query.items])
+        lengths = np.array([len(query.items) for query in queries], np.int64)
+        full = Histories.of_lengths(
+            lengths,
+            item=numbers,
+            time=_column(queries, "times", 0, np.int64),
+            value=_column(queries, "values", np.nan, np.float32),
+            kind=_kinds(queries, kinds),
+        )
+        known = numbers >= 0
+        missing = np.add.reduceat(np.append(~known, False), full.offsets[:-1]) if len(queries) else np.zeros(0)
+        return cls(
+            full.keep(known),
+            items,
+            _now(queries),
+            tuple(query.user_id or "" for query in queries) if any(query.user_id for query in queries) else None,
+            {name: np.array([query.context.get(name) for query in queries]) for name in _names(queries)},
+            np.where(lengths > 0, missing, 0).astype(np.int32),
+        )
+
+    def slice(self, start: int, stop: int) -> Queries:
+        """The queries `start` to `stop`."""
+        return replace(
+            self,
+            histories=self.histories.slice(start, stop),
+            now=None if self.now is None else self.now[start:stop],
+            users=None if self.users is None else self.users[start:stop],
+            context={name: column[start:stop] for name, column in self.context.items()},
+            unknown=None if self.unknown is None else self.unknown[start:stop],
+        )
+
+    def take(self, rows: AnyArray) -> Queries:
+        """Some of the queries, in the order of `rows` (numbers, or a mask of all)."""
+        rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
+        return replace(
+            self,
+            histories=self.histories.take(rows),
+            now=None if self.now is None else self.now[rows],
+            users=None if self.users is None else tuple(self.users[row] for row in rows),
+            context={name: column[rows] for name, column in self.context.items()},
+            unknown=None if self.unknown is None else self.unknown[rows],
+        )
+
+    def blocks(self, rows: int) -> Iterator[Queries]:
+        """The queries in blocks of at most `rows`."""
+        for start in range(0, len(self), rows):
+            yield self.slice(start, min(start + rows, len(self)))
+
+    def translate(self, items: Vocabulary) -> Queries:
+        """The same queries in another vocabulary; events on items that it lacks are left out and counted."""
+        if items == self.items:
+            return self
+        table = items.encode(self.items.ids)
+        numbers = table[self.histories.item]
+        lost = Histories(self.histories.offsets, numbers).keep(numbers < 0).lengths.astype(np.int32)
+        known = replace(self.histories, item=numbers).keep(numbers >= 0)
+        return replace(
+            self, histories=known, items=items, unknown=lost if self.unknown is None else self.unknown + lost
+        )
+
+
+def _column(queries: Sequence[Query], name: str, empty: float, dtype: Any) -> AnyArray | None:
+    if all(getattr(query, name) is None for query in queries):
+        return None
+    parts = [getattr(query, name) or (empty,) * len(query.items) for query in queries]
+    return np.array([one for part in parts for one in part], dtype)
+
+
+def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:
+    if not kinds or all(query.kinds is None for query in queries):
+        return None
+    number = {kind: place for place, kind in enumerate(kinds)}
+    names = [kind for query in queries for kind in (query.kinds or (kinds[0],) * len(query.items))]
+    return np.array([number.get(kind, 0) for kind in names], np.uint8)
+
+
+def _now(queries: Sequence[Query]) -> LongVector | None:
+    """The moment of each query: given, else just after its last event; None where nothing is known of time."""
+    moments = [
+        query.now if query.now is not None else max(query.times) + 1 if query.times else None for query in queries
+    ]
+    if all(moment is None for moment in moments):
+        return None
+    latest = max(moment for moment in moments if moment is not None)
+    return np.array([latest if moment is None else moment for moment in moments], np.int64)
+
+
+def _moment(query: Query) -> int | None:
+    if query.now is not None:
+        return query.now
+    return max(query.times) + 1 if query.times else None
+
+
+def _names(queries: Sequence[Query]) -> list[str]:
+    return sorted({name for query in queries for name in query.context})

@@ -1,0 +1,90 @@
+"""The ids of items or users, and the dense numbers that stand for them inside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zhiyin.arrays import AnyArray, IntVector
+from zhiyin.errors import DataError, unknown
+
+
+class Vocabulary:
+    """Ids in a fixed order: the id at place `i` has the number `i`. Ids are text, always.
+
+    >>> items = Vocabulary(["matrix", "alien"])
+    >>> items.encode(["alien", "who?", "matrix"])
+    array([ 1, -1,  0], dtype=int32)
+    >>> items.decode([1, 0])
+    ['alien', 'matrix']
+    """
+
+    def __init__(self, ids: Iterable[str] | pa.Array | pa.ChunkedArray) -> None:
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.combine_chunks()
+        if not isinstance(ids, pa.Array):
+            ids = pa.array([str(one) for one in ids], pa.large_string())
+        self.ids: pa.Array = ids.cast(pa.large_string())
+        if self.ids.null_count:
+            raise DataError(f"{self.ids.null_count} of {len(self.ids)} ids are empty; an id is needed for each")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self is other or self.hash == other.hash)
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary of {len(self)} ids"
+
+    @cached_property
+    def hash(self) -> str:
+        """A short hash of all ids in order."""
+        digest = hashlib.blake2b(digest_size=16)
+        for length, one in zip(pc.binary_length(self.ids).to_pylist(), self.ids.to_pylist(), strict=True):
+            digest.update(f"{length}:".encode())
+            digest.update(one.encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {one: number for number, one in enumerate(self.ids.to_pylist())}
+
+    def encode(self, ids: Sequence[str] | pa.Array) -> IntVector:
+        """(n,) the number of each id, -1 for one that is not here."""
+        if isinstance(ids, (pa.Array, pa.ChunkedArray)):
+            found = pc.index_in(ids.cast(pa.large_string()), value_set=self.ids)
+            return np.asarray(pc.fill_null(found, -1)).astype(np.int32)
+        look_up = self._number.get
+        return np.fromiter((look_up(str(one), -1) for one in ids), np.int32, len(ids))
+
+    def decode(self, numbers: Sequence[int] | AnyArray) -> list[str]:
+        """The id of each number. Numbers must be in range; there is no id for -1."""
+        places = np.asarray(numbers, np.int64)
+        if len(places) and (places.min() < 0 or places.max() >= len(self)):
+            raise DataError(f"numbers from {places.min()} to {places.max()} came, but there are only {len(self)} ids")
+        result: list[str] = self.ids.take(pa.array(places)).to_pylist()
+        return result
+
+    def number(self, one: str, what: str = "id") -> int:
+        """The number of one id.
+
+        Raises:
+            DataError: it is not here; the message names the nearest ids.
+        """
+        found = self._number.get(str(one), -1)
+        if found < 0:
+            raise DataError(unknown(what, str(one), self._number))
+        return found
+
+    def take(self, numbers: IntVector) -> Vocabulary:
+        """A vocabulary of some of the ids, in the order of `numbers`."""
+        return Vocabulary(self.ids.take(pa.array(numbers, pa.int64())))

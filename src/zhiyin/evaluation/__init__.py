@@ -1,0 +1,1 @@
+"""Evaluation: protocols, honest numbers, comparisons and reports."""

@@ -1,0 +1,449 @@
+"""Recommender: a query (a bare history) goes in, scores over items come out; the base class does the rest.
+
+A model writes `_fit` and `_score` (or, for vector models, `_encode` and `item_vectors`) and names what it learnt in
+`learns`. Ids, exclusion, allow-lists, top-k, blocks of bounded memory, fallbacks, reasons, checks, saving and loading
+are here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from zhiyin._version import __version__
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
+from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
+from zhiyin.config import Config
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.recommendations import Reason, Recommendations
+from zhiyin.data.vocabulary import Vocabulary
+from zhiyin.errors import ConfigError, DataError, NotFittedError
+from zhiyin.retrieval.exact import allowed_mask, hide, top_k
+from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
+
+Asked: TypeAlias = Query | Sequence[Query] | Queries
+"""What `recommend` takes: one query, several, or a batch that is encoded already."""
+
+FORMAT = 1
+FILLED = "popularity (fill)"
+"""The source of an item that fills a list which the model itself left short."""
+
+
+class Recommender:
+    """Base of every model. Its settings are `config`; what it learnt is in the attributes of `learns`."""
+
+    config: Config
+    learns: ClassVar[tuple[str, ...]] = ()
+    """Names of attributes to save: numpy arrays, scipy CSR matrices, or lists of text."""
+    uses_validation: ClassVar[bool] = False
+    """Whether `_fit` stops early on the validation part. If not, evaluation fits it on train and validation."""
+    needs: ClassVar[str] = "none"
+    """What the model must know of when: "time", "position" (the order), or "none"."""
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        wanted = typing.get_type_hints(type(self))["config"]
+        if config is not None and options:
+            raise ConfigError("give either a config or single settings, not both")
+        if config is not None and not isinstance(config, wanted):
+            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
+        self.config = wanted.read(options, self.name) if config is None else config
+        self.items: Vocabulary | None = None
+        self.kinds: tuple[str, ...] = ()
+        self.popularity: LongVector = np.zeros(0, np.int64)
+        self.trained_on: Mapping[str, Any] = {}
+
+    # ------------------------------------------------------------------ what a model writes
+
+    def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
+        raise NotImplementedError
+
+    def _score(self, queries: Queries) -> FloatMatrix:
+        """(n_queries, n_items) float32; -inf where the model has nothing to say about an item. Owned by the caller."""
+        raise NotImplementedError
+
+    def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
+        """(n_events, n_items) how much each event of one query's history adds to the score of each item.
+
+        Here: leave one out, the drop of the score when the event had not happened. It is right for any model; a model
+        whose score is a sum over the history returns the summands themselves.
+        """
+        n = query.histories.n_events
+        keep = ~np.eye(n, dtype=bool)
+        whole = query.take(np.zeros(n + 1, np.int64))
+        mask = np.concatenate([np.ones(n, bool), keep.ravel()])
+        without = Queries(whole.histories.keep(mask), query.items, whole.now)
+        scores = np.concatenate([self._score(block)[:, items] for block in without.blocks(self._rows(Run()))])
+        scores = np.where(np.isfinite(scores), scores, 0)
+        found: FloatMatrix = (scores[:1] - scores[1:]).astype(np.float32)
+        return found
+
+    def _general_reason(self, item: int) -> Reason | None:
+        """What to say for an item to which no event of the history contributed; None for nothing."""
+        return None
+
+    # ------------------------------------------------------------------ what everybody inherits
+
+    @property
+    def name(self) -> str:
+        """The name by which the model is found: its file's stem, or `package.module:Class` for a foreign one."""
+        module = type(self).__module__
+        own = module.startswith("zhiyin.models.")
+        return module.rpartition(".")[2] if own else f"{module}:{type(self).__qualname__}"
+
+    @property
+    def n_items(self) -> int:
+        """The size of the catalogue that the model was fitted on."""
+        return len(self.vocabulary)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The items' ids.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        if self.items is None:
+            raise NotFittedError(f"{self.name} is not fitted yet; call fit(dataset) first, or load a saved model")
+        return self.items
+
+    def fit(self, train: Dataset, validation: Any = None, run: Run | None = None) -> Self:
+        """Learn from a dataset; `validation` (cases of a split) only for models that stop early on it.
+
+        Raises:
+            DataError: the dataset is empty or lacks what the model needs (times, values, text, ...).
+        """
+        if not train.n_events:
+            raise DataError(f"{self.name} cannot learn from {train.name!r}: it has no events")
+        if self.needs != "none":
+            train.need(self.needs, self.name)  # type: ignore[arg-type]
+        self.items, self.kinds = train.items, train.kinds
+        self.popularity = train.popularity
+        self.trained_on = {
+            "data": train.name,
+            "content_hash": train.content_hash,
+            "events": train.n_events,
+            "users": train.n_users,
+            "items": train.n_items,
+            "clock": train.clock,
+        }
+        self._fit(train, validation, run or Run())
+        return self
+
+    def recommend(
+        self,
+        queries: Asked,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Sequence[str] = (),
+        allow: Sequence[str] | None = None,
+        reasons: int = 0,
+        fill: bool = True,
+        run: Run | None = None,
+    ) -> Recommendations:
+        """The `k` best items for each query.
+
+        Args:
+            queries: bare histories; no user needs to have been seen in training.
+            k: the length of a list, at most the size of the catalogue.
+            exclude_seen: leave out the items of each query's own history.
+            exclude: item ids that must not appear.
+            allow: item ids that alone may appear; None for the whole catalogue.
+            reasons: how many reasons to give for each item, at most.
+            fill: complete lists that the model leaves short with the most popular items, and say so in `source`.
+            run: threads and memory of this call.
+
+        Raises:
+            ConfigError: `k` is not between 1 and the size of the catalogue.
+            DataError: `exclude` or `allow` holds an unknown id.
+        """
+        run = run or Run()
+        if not 1 <= k <= self.n_items:
+            raise ConfigError(
+                f"k = {k} came; a list has between 1 and {self.n_items} items (the size of the catalogue)"
+            )
+        batch = self.encode(queries)
+        allowed = allowed_mask(
+            self.n_items,
+            None if allow is None else self._numbers(allow),
+            self._numbers(exclude) if len(exclude) else None,
+        )
+        parts = [
+            self._recommend_block(block, k, exclude_seen, allowed, fill)
+            for block in run.progress.track(batch.blocks(self._rows(run)), None, f"{self.name}: recommend")
+        ]
+        if not parts:
+            parts = [self._lists(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32), batch)]
+        found = Recommendations.join(parts)
+        return self._with_reasons(found, batch, reasons) if reasons else found
+
+    def score(self, queries: Asked, items: Sequence[str], run: Run | None = None) -> FloatMatrix:
+        """(n_queries, len(items)) the scores of given items; -inf where the model has nothing to say."""
+        batch, numbers = self.encode(queries), self._numbers(items)
+        parts = [self._score(block)[:, numbers] for block in batch.blocks(self._rows(run or Run()))]
+        return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
+
+    def encode(self, queries: Asked) -> Queries:
+        """Queries in the numbers of the model's own vocabulary."""
+        if isinstance(queries, Query):
+            queries = [queries]
+        if isinstance(queries, Queries):
+            return queries.translate(self.vocabulary)
+        return Queries.encode(queries, self.vocabulary, self.kinds)
+
+    def _numbers(self, ids: Sequence[str]) -> IntVector:
+        if isinstance(ids, str):
+            raise DataError(f"a list of item ids was expected, but one text came: {ids!r}")
+        return np.array([self.vocabulary.number(one, "item") for one in ids], np.int32)
+
+    def _rows(self, run: Run) -> int:
+        """How many queries to score at once: scores, their partition and a mask take about 16 bytes an item."""
+        return run.block_rows(16 * self.n_items)
+
+    def _recommend_block(
+        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, fill: bool
+    ) -> Recommendations:
+        scores = self._score(block)
+        if exclude_seen:
+            hide(scores, block.histories)
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        items, values = top_k(scores, k)
+        return self._lists(items, values, block, self._fill(items, block, exclude_seen, allowed) if fill else None)
+
+    def _lists(
+        self, items: IntMatrix, scores: FloatMatrix, block: Queries, source: AnyArray | None = None
+    ) -> Recommendations:
+        filled = source if source is not None else np.zeros(items.shape, np.uint8)
+        return Recommendations(
+            items, scores, self.vocabulary, (self.name, FILLED), filled, block.users, None, block.unknown
+        )
+
+    def _fill(self, items: IntMatrix, block: Queries, exclude_seen: bool, allowed: BoolVector | None) -> AnyArray:
+        """Complete short lists in place with the most popular items; return which places were filled."""
+        source = np.zeros(items.shape, np.uint8)
+        short = np.flatnonzero((items < 0).any(axis=1))
+        if not len(short):
+            return source
+        order = np.argsort(-self.popularity, kind="stable").astype(np.int32)
+        if allowed is not None:
+            order = order[allowed[order]]
+        for row in short:
+            listed = items[row][items[row] >= 0]
+            taken = np.concatenate([listed, block.histories.of(int(row))]) if exclude_seen else listed
+            head = order[: items.shape[1] + len(taken)]
+            extra = head[~np.isin(head, taken)][: items.shape[1] - len(listed)]
+            items[row, len(listed) : len(listed) + len(extra)] = extra
+            source[row, len(listed) : len(listed) + len(extra)] = 1
+        return source
+
+    # ------------------------------------------------------------------ reasons
+
+    def _with_reasons(self, found: Recommendations, batch: Queries, most: int) -> Recommendations:
+        reasons = tuple(self._reasons_of(found, batch.slice(row, row + 1), row, most) for row in range(len(found)))
+        return Recommendations(
+            found.items,
+            found.scores,
+            found.vocabulary,
+            found.sources,
+            found.source,
+            found.users,
+            reasons,
+            found.unknown,
+        )
+
+    def _reasons_of(
+        self, found: Recommendations, query: Queries, row: int, most: int
+    ) -> tuple[tuple[Reason, ...], ...]:
+        listed = found.items[row][found.items[row] >= 0]
+        shares = self._contributions(query, listed) if query.histories.n_events and len(listed) else None
+        return tuple(
+            self._item_reasons(found, row, place, int(item), query, shares, most) for place, item in enumerate(listed)
+        )
+
+    def _item_reasons(
+        self,
+        found: Recommendations,
+        row: int,
+        place: int,
+        item: int,
+        query: Queries,
+        shares: FloatMatrix | None,
+        most: int,
+    ) -> tuple[Reason, ...]:
+        if found.source_of(row, place) == FILLED:
+            return (self._popular_reason(item),)
+        if shares is not None and (shares[:, place] > 0).any():
+            return self._history_reasons(query.histories, shares[:, place], most)
+        general = self._general_reason(item)
+        return () if general is None else (general,)
+
+    def _history_reasons(self, history: Histories, shares: FloatVector, most: int) -> tuple[Reason, ...]:
+        items, place = np.unique(history.item, return_inverse=True)
+        weights = np.bincount(place, shares)
+        best = np.argsort(-weights, kind="stable")[:most]
+        best = best[weights[best] > 0]
+        ids = self.vocabulary.decode(items[best])
+        return tuple(Reason("history", float(weights[at]), one) for at, one in zip(best, ids, strict=True))
+
+    def _popular_reason(self, item: int) -> Reason:
+        count = int(self.popularity[item])
+        return Reason("popularity", float(count), text=f"{count:,} events in the training data")
+
+    # ------------------------------------------------------------------ saved form
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write the model to a folder, whole or not at all; nothing in it is ever unpickled."""
+        vocabulary = self.vocabulary
+        with new_folder(path, overwrite) as folder:
+            content = {
+                "format": FORMAT,
+                "zhiyin": __version__,
+                "room": "models",
+                "component": self.name,
+                "config": self.config.model_dump(mode="json"),
+                "kinds": self.kinds,
+                "trained_on": self.trained_on,
+            }
+            (folder / "config.json").write_text(to_json(content), encoding="utf-8")
+            _write_ids(folder / "items.parquet", vocabulary)
+            (folder / "card.md").write_text(self._card(), encoding="utf-8")
+            self._write(folder)
+        return Path(path)
+
+    def _write(self, folder: Path) -> None:
+        arrays, texts = _flatten({name: getattr(self, name) for name in self.learns})
+        save_arrays(folder / "arrays.safetensors", {"popularity": self.popularity, **arrays})
+        if texts:
+            (folder / "texts.json").write_text(to_json(texts), encoding="utf-8")
+
+    def _read(self, folder: Path) -> None:
+        arrays = load_arrays(folder / "arrays.safetensors")
+        self.popularity = arrays.pop("popularity")
+        texts = read_json(folder / "texts.json") if (folder / "texts.json").is_file() else {}
+        for name, value in _unflatten(arrays, texts).items():
+            setattr(self, name, value)
+
+    def _card(self) -> str:
+        lines = [
+            f"# {self.name}",
+            "",
+            "A recommender fitted by zhiyin.",
+            "",
+            "| setting | value |",
+            "|---|---|",
+        ]
+        lines += [f"| {name} | {value} |" for name, value in self.config.model_dump(mode="json").items()]
+        lines += [
+            "",
+            "| trained on | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in self.trained_on.items()),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class VectorRecommender(Recommender):
+    """A model whose score is the product of a query vector and an item vector (plus an optional item bias)."""
+
+    item_vectors: FloatMatrix
+
+    def _encode(self, queries: Queries) -> FloatMatrix:
+        """(n_queries, d) float32."""
+        raise NotImplementedError
+
+    def _score(self, queries: Queries) -> FloatMatrix:
+        scores: FloatMatrix = self._encode(queries) @ self.item_vectors.T
+        return scores
+
+
+class RatingPredictor(Recommender):
+    """A model that also predicts the value (rating) that a user would give to an item."""
+
+    def predict(self, queries: Asked, items: Sequence[str] | IntVector) -> FloatVector:
+        """(n,) the predicted value of pair `i`: query `i` and item `i` (ids, or numbers of the model's vocabulary)."""
+        batch = self.encode(queries)
+        numbers = items if isinstance(items, np.ndarray) else self._numbers(items)
+        if len(numbers) != len(batch):
+            raise DataError(f"{len(batch)} queries came with {len(numbers)} items; one item for each query is expected")
+        return self._predict(batch, np.asarray(numbers, np.int32))
+
+    def _predict(self, queries: Queries, items: IntVector) -> FloatVector:
+        raise NotImplementedError
+
+
+def load(path: str | Path) -> Recommender:
+    """Open a saved model, whatever its kind.
+
+    Raises:
+        DataError: the folder is missing, damaged, or holds something else.
+    """
+    from zhiyin import models
+
+    folder = Path(path)
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} is not a saved model (no config.json); make one with `zhiyin fit`")
+    content = read_json(folder / "config.json")
+    if content.get("room") != "models" or content.get("format") != FORMAT:
+        raise DataError(
+            f"{folder} holds {content.get('room')!r} in format {content.get('format')!r}, no model for this version"
+        )
+    model: Recommender = models.get(content["component"])(**content["config"])
+    model.items = _read_ids(folder / "items.parquet")
+    model.kinds, model.trained_on = tuple(content["kinds"]), content["trained_on"]
+    model._read(folder)
+    return model
+
+
+def _write_ids(path: Path, vocabulary: Vocabulary) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"item_id": vocabulary.ids}), path, compression="zstd")
+
+
+def _read_ids(path: Path) -> Vocabulary:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return Vocabulary(pq.read_table(path).column("item_id"))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path} is missing or damaged: {error}") from None
+
+
+def _flatten(values: Mapping[str, Any]) -> tuple[dict[str, AnyArray], dict[str, list[str]]]:
+    """Arrays by name, a CSR matrix as three of them, and lists of text apart."""
+    arrays: dict[str, AnyArray] = {}
+    texts: dict[str, list[str]] = {}
+    for name, value in values.items():
+        if sparse.issparse(value):
+            matrix = value.tocsr()
+            arrays |= {
+                f"{name}.data": matrix.data,
+                f"{name}.indices": matrix.indices,
+                f"{name}.indptr": matrix.indptr,
+                f"{name}.shape": np.array(matrix.shape, np.int64),
+            }
+        elif isinstance(value, list):
+            texts[name] = value
+        else:
+            arrays[name] = np.asarray(value)
+    return arrays, texts
+
+
+def _unflatten(arrays: Mapping[str, AnyArray], texts: Mapping[str, list[str]]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name} | dict(texts)
+    for name in {key.partition(".")[0] for key in arrays if "." in key}:
+        parts = (arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"])
+        found[name] = sparse.csr_array(parts, shape=tuple(arrays[f"{name}.shape"]))
+    return found

@@ -1,0 +1,60 @@
+"""How to run, apart from what to learn: device, threads, seed, progress, memory."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Somebody who watches long work: a terminal bar, a log, a web page."""
+
+    def track(self, steps: Iterable[T], total: int | None, description: str) -> Iterator[T]:
+        """Yield every step, and show how far it is."""
+        ...
+
+
+class Silent:
+    """Show nothing."""
+
+    def track(self, steps: Iterable[T], total: int | None, description: str) -> Iterator[T]:
+        """Yield every step."""
+        yield from steps
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Options of one run. They may change how fast a result comes, never (but for `seed`) what it is."""
+
+    seed: int = 0
+    threads: int = field(
+        default_factory=lambda: (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+    )
+    memory_mib: int = 256
+    """The most memory that a block of scores may take, in MiB, beyond the model itself."""
+    device: str = "cpu"
+    progress: Progress = field(default_factory=Silent)
+    checkpoint: Path | None = None
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """A random generator of its own for each purpose, so that adding one draw somewhere does not change another.
+
+        >>> a, b = Run(seed=1).generator("split"), Run(seed=1).generator("split")
+        >>> bool((a.random(3) == b.random(3)).all())
+        True
+        """
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    def block_rows(self, row_bytes: int) -> int:
+        """How many rows of `row_bytes` bytes fit into one block of `memory_mib`; at least one."""
+        return max(1, self.memory_mib * 2**20 // max(1, row_bytes))
