@@ -1,6 +1,8 @@
 """NDCG at k: hits count by their place, against the best possible order (Järvelin & Kekäläinen, TOIS 2002).
 
-DCG = Σ_{place p ≤ k} hit_p / log2(p + 1),   NDCG = DCG / (DCG of a list that starts with min(k, |targets|) hits)
+DCG@k = Σ_{place p ≤ k} hit_p / log₂(p + 1),   NDCG@k = DCG@k / Σ_{p ≤ min(k, |targets|)} 1 / log₂(p + 1)
+
+Relevance is 0 or 1 here, for which the two usual gains (rel and 2^rel − 1) agree.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ class NDCG(ListMetric):
     def _per_query(self, lists: Lists) -> DoubleVector:
         k = self.config.k
         discount = 1 / np.log2(np.arange(2, k + 2))
-        hits = lists.hits[:, :k]
         ideal = np.append(np.nan, np.cumsum(discount))[np.minimum(lists.n_targets, k)]
-        found: DoubleVector = (hits * discount[: hits.shape[1]]).sum(axis=1) / ideal
+        hits = lists.hits[:, :k]
+        found: DoubleVector = hits @ discount[: hits.shape[1]] / ideal
         return found
