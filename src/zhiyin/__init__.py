@@ -1,6 +1,7 @@
 """zhiyin (知音): a recommender that understands its users.
 
-The front door: these names, imported on first touch. Everything else is in the rooms (`zhiyin.models`, `zhiyin.metrics`, ...).
+The front door: these names, imported on first touch. Everything else is in the rooms (`zhiyin.models`,
+`zhiyin.metrics`, ...).
 """
 
 from __future__ import annotations

@@ -71,3 +71,56 @@ def open_room(
     """Return `available`, `get` and `__getattr__` for the package of an open room."""
     room = Room(package, noun)
     return room.available, room.get, room.attribute
+
+
+# ---------------------------------------------------------------------- type stubs of the lazy names
+
+OPEN = ("zhiyin.models", "zhiyin.metrics", "zhiyin.splitting", "zhiyin.data.steps")
+"""The open rooms whose lazy names get a type stub."""
+
+
+def stub(package: str) -> str:
+    """The type stub of an open room, read from its files without importing them."""
+    folder = Path(str(importlib.import_module(package).__file__)).parent
+    room = Room(package, "component")
+    lines = ["# Written by `make stubs`; edit the files of the room instead.", "from typing import Any", ""]
+    for stem in room.available():
+        name = _class_name(folder / f"{stem}.py", stem)
+        lines.append(f"from {package}.{stem} import {name} as {name}")
+    lines += ["", "def available() -> tuple[str, ...]: ...", "def get(name: str) -> Any: ..."]
+    return "\n".join([*lines, *_own_names(folder / "__init__.py")]) + "\n"
+
+
+def _class_name(file: Path, stem: str) -> str:
+    import ast
+
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name.lower() == stem.replace("_", ""):
+            return node.name
+    raise ConfigError(f"{file.name} holds no class named {stem.replace('_', '')!r} (in any capitals)")
+
+
+def _own_names(file: Path) -> list[str]:
+    """Public functions, and constants with a type, of the room's own `__init__.py`."""
+    import ast
+
+    lines, imports = [], []
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module not in {"__future__", "zhiyin._rooms"}:
+            imports.append(ast.unparse(node))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            lines.append(f"{node.target.id}: {ast.unparse(node.annotation)}")
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            returns = ast.unparse(node.returns) if node.returns else "Any"
+            lines.append(f"def {node.name}({ast.unparse(node.args)}) -> {returns}: ...")
+    return imports + lines if lines else []
+
+
+def stub_file(package: str) -> Path:
+    """Where the stub of a room is kept."""
+    return Path(str(importlib.import_module(package).__file__)).with_suffix(".pyi")
+
+
+if __name__ == "__main__":
+    for each in OPEN:
+        stub_file(each).write_text(stub(each), encoding="utf-8")

@@ -57,12 +57,12 @@ def _take_name(work: Path, target: Path, overwrite: bool) -> None:
         if not overwrite:
             raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there")
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        os.rename(target, old / "it")
+        target.rename(old / "it")
     try:
-        os.rename(work, target)
+        work.rename(target)
     except OSError as error:
         if old is not None:
-            os.rename(old / "it", target)
+            (old / "it").rename(target)
         raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there") from error
     finally:
         if old is not None:
@@ -74,12 +74,13 @@ def write_text(path: Path, text: str) -> None:
     work = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        work.write_text(text, encoding="utf-8")
-        work.replace(path)
+        try:
+            work.write_text(text, encoding="utf-8")
+            work.replace(path)
+        finally:
+            work.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}; nothing was left half-written") from error
-    finally:
-        work.unlink(missing_ok=True)
 
 
 def to_json(content: Any) -> str:

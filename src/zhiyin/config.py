@@ -1,7 +1,7 @@
 """Settings: what a person writes, stated once.
 
-A component's settings are a frozen pydantic model with a docstring under each field. The command line, recipes, the JSON
-schema and the tuner's search space are all read from it.
+A component's settings are a frozen pydantic model with a docstring under each field. The command line, recipes, the
+JSON schema and the tuner's search space are all read from it.
 
     class EASEConfig(Config):
         regularization: float = setting(500.0, gt=0, search=Search(10, 5_000, log=True))

@@ -1,0 +1,78 @@
+"""What every benchmark needs: a clock, the machine in words, results written whole."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("zhiyin", "numpy", "scipy", "duckdb", "pyarrow", "implicit")
+
+
+class Clock:
+    """Wall and CPU seconds of a block; CPU seconds are the fair clock on a shared machine."""
+
+    wall = cpu = 0.0
+
+
+@contextmanager
+def clock() -> Iterator[Clock]:
+    found = Clock()
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield found
+    found.wall, found.cpu = time.perf_counter() - wall, time.process_time() - cpu
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions, without names or paths."""
+    return {
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    lines = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return lines[0].partition(":")[2].strip() if lines else platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_results(name: str, content: dict[str, Any]) -> Path:
+    """Write results/NAME.json with the machine beside them."""
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), **content}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")
+    return path
+
+
+def child(code: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
+    """Run Python code in a process of its own and read the JSON of its last line."""
+    done = subprocess.run([python, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.strip().splitlines()[-1])

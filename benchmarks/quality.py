@@ -1,0 +1,153 @@
+"""The classics beside the same models of other libraries: one split, full ranking, one evaluator.
+
+    python benchmarks/quality.py --data FOLDER [--sets movielens-1m ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
+
+FOLDER holds sets of uniform Parquet. `movielens-100k` is fetched by name. Protocol: first event of each user-item pair,
+5-core, leave last out with ties in the order of the log, models fitted on everything before the test event, items of the
+history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their own, whose
+python is named with --peer. Settings are those of the peers' defaults for this comparison, on both sides; nobody is tuned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import clock, peak_mib, write_results
+
+from zhiyin import models, splitting
+from zhiyin.cli._options import open_data
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.sources.folder import open_folder
+from zhiyin.data.prepare import prepare
+from zhiyin.data.steps import get as step
+from zhiyin.evaluation.significance import bootstrap_interval
+from zhiyin.metrics.base import Lists, World
+from zhiyin.metrics import parse
+from zhiyin.run import Run
+
+SETS = ("movielens-100k", "movielens-1m", "amazon-beauty")
+OURS: dict[str, tuple[str, dict[str, Any]]] = {
+    "popularity": ("popularity", {}),
+    "item_knn cosine": ("item_knn", {"similarity": "cosine", "neighbours": 100}),
+    "item_knn bm25": ("item_knn", {"similarity": "cosine", "weighting": "bm25", "neighbours": 100}),
+    "user_knn": ("user_knn", {"neighbours": 100}),
+    "ease": ("ease", {"regularization": 500.0}),
+    "als": ("als", {"embedding_size": 64, "regularization": 0.05, "alpha": 10.0, "epochs": 15}),
+    "bpr": ("bpr", {}),
+}
+PEERS = {
+    "item_knn cosine": "implicit-cosine",
+    "item_knn bm25": "implicit-bm25",
+    "user_knn": "lenskit-userknn",
+    "ease": "rectools-ease",
+    "als": "implicit-als",
+    "bpr": "implicit-bpr",
+}
+METRICS = ("hit_rate@10", "ndcg@10", "mrr@10", "coverage@10")
+
+
+def load(name: str, folder: Path) -> Dataset:
+    """The set, first event of each pair, 5-core."""
+    source = folder / name
+    if not source.is_dir():
+        from zhiyin.data import catalog
+
+        source = catalog.resolve(name)
+    events, items, users = open_folder(source)
+    steps = [step("one_per_pair")(keep="first"), step("minimum_counts")(users=5, items=5)]
+    return prepare(events, items, users, steps=steps, name=name, catalogue="with_events")
+
+
+def world_of(split: Any) -> World:
+    return World(split.development.n_items, split.development.popularity, split.development.n_users)
+
+
+def judge(items: np.ndarray, split: Any) -> dict[str, Any]:
+    """Each metric with its 95 % bootstrap interval where it is a mean over users."""
+    lists = Lists(items.astype(np.int32), split.test.targets, split.test.queries.histories, world_of(split))
+    found: dict[str, Any] = {}
+    for label in METRICS:
+        metric = parse(label)
+        found[label] = {"value": metric.overall(lists)}
+        if metric.is_mean:
+            low, high = bootstrap_interval(metric.per_query(lists), seed=0)
+            found[label] |= {"low": low, "high": high}
+    return found
+
+
+def ours(name: str, settings: dict[str, Any], split: Any) -> dict[str, Any]:
+    """Fit and recommend with one of our models."""
+    run = Run(seed=0)
+    model = models.get(name)(**settings)
+    with clock() as fit:
+        model.fit(split.development, run=run)
+    with clock() as recommend:
+        found = model.recommend(split.test.queries, k=10, run=run)
+    return {
+        "fit_cpu": fit.cpu,
+        "fit_wall": fit.wall,
+        "recommend_cpu": recommend.cpu,
+        "recommend_wall": recommend.wall,
+        "peak_mib": peak_mib(),
+        **judge(found.items, split),
+    }
+
+
+def theirs(peer: str, python: str, split: Any) -> dict[str, Any]:
+    """Fit and recommend with another library, in a process of its own."""
+    queries = split.test.queries.histories
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.npz", Path(folder) / "out.npz"
+        np.savez(source, offsets=queries.offsets, item=queries.item, n_items=split.development.n_items)
+        script = Path(__file__).parent / "peers" / "peer.py"
+        done = subprocess.run([python, str(script), peer, str(source), str(target)], capture_output=True, text=True)
+        if done.returncode:
+            return {"error": done.stderr.strip().splitlines()[-1]}
+        found = dict(np.load(target))
+    times = {key: float(found[key]) for key in ("fit_cpu", "fit_wall", "recommend_cpu", "recommend_wall")}
+    return {"version": str(found["version"]), **times, **judge(found["items"], split)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--models", nargs="*", default=list(OURS))
+    parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
+    parser.add_argument("--name", default="quality")
+    chosen = parser.parse_args()
+    pythons = {"implicit": sys.executable, **dict(one.split("=", 1) for one in chosen.peer)}
+    results: dict[str, Any] = {}
+    for name in chosen.sets:
+        dataset = load(name, chosen.data)
+        split = splitting.get("leave_last_out")().split(dataset)
+        facts = {"users": dataset.n_users, "items": dataset.n_items, "events": dataset.n_events, "cases": len(split.test)}
+        results[name] = {"facts": facts, "content_hash": dataset.content_hash, "models": {}}
+        print(f"\n{name}: {facts}")
+        for label in chosen.models:
+            row: dict[str, Any] = {"zhiyin": ours(*OURS[label], split)}
+            peer = PEERS.get(label)
+            if peer and peer.partition("-")[0] in pythons:
+                row[peer] = theirs(peer, pythons[peer.partition("-")[0]], split)
+            results[name]["models"][label] = row
+            for who, one in row.items():
+                show(label, who, one)
+        write_results(chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results})
+
+
+def show(label: str, who: str, one: dict[str, Any]) -> None:
+    if "error" in one:
+        print(f"{label:18s} {who:18s} {one['error']}")
+        return
+    cpu = f"fit {one['fit_cpu']:7.2f} + recommend {one['recommend_cpu']:7.2f} CPU s"
+    print(f"{label:18s} {who:18s} NDCG@10 {one['ndcg@10']['value']:.4f}  HR@10 {one['hit_rate@10']['value']:.4f}  {cpu}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A page for every model, metric, split and preparation step, made from its docstrings and settings when the site is built."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import typing
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOMS = {
+    "models": ("zhiyin.models", "Models"),
+    "metrics": ("zhiyin.metrics", "Metrics"),
+    "splits": ("zhiyin.splitting", "Splits"),
+    "steps": ("zhiyin.data.steps", "Preparation steps"),
+}
+
+
+def on_config(config: Any) -> Any:
+    """Add the generated pages to the navigation."""
+    sections = []
+    for folder, (package, title) in ROOMS.items():
+        names = importlib.import_module(package).available()
+        sections.append({title: [{name: f"components/{folder}/{name}.md"} for name in names]})
+    config.nav.insert(3, {"Components": sections})
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Generate the pages."""
+    for folder, (package, _) in ROOMS.items():
+        room = importlib.import_module(package)
+        for name in room.available():
+            text = page(folder, name, room.get(name))
+            files.append(File.generated(config, f"components/{folder}/{name}.md", content=text))
+    return files
+
+
+def page(folder: str, name: str, component: Any) -> str:
+    """One component: what it is (its file's docstring), how it behaves (its class's), its settings."""
+    about = inspect.cleandoc(sys.modules[component.__module__].__doc__ or "")
+    behaviour = inspect.getdoc(component) or ""
+    return "\n\n".join([f"# {name}", about, behaviour, "## Settings", settings(component), at_the_prompt(folder, name)])
+
+
+def settings(component: Any) -> str:
+    """The table of settings."""
+    config = typing.get_type_hints(component).get("config")
+    if config is None or not config.model_fields:
+        return "It has none."
+    rows = ["| setting | type | default | what it does |", "|---|---|---|---|"]
+    for name, field in config.model_fields.items():
+        kind = str(field.annotation).replace("typing.", "").replace("|", "\\|")
+        kind = field.annotation.__name__ if isinstance(field.annotation, type) else kind
+        about = " ".join((field.description or "").split())
+        rows.append(f"| `{name}` | `{kind}` | `{field.default}` | {about} |")
+    return "\n".join(rows)
+
+
+def at_the_prompt(folder: str, name: str) -> str:
+    """How to use it from the command line."""
+    lines = {
+        "models": f"zhiyin fit {name} --data movielens-100k --out my-{name}",
+        "metrics": f"zhiyin compare --data movielens-100k --models item_knn --metrics {name}",
+        "splits": f"zhiyin compare --data movielens-100k --models item_knn --split {name}",
+        "steps": f"zhiyin prepare --data movielens-100k --step {name} --out my-dataset",
+    }
+    return f"## At the prompt\n\n```\n{lines[folder]}\nzhiyin list {folder} {name}\n```"

@@ -1,0 +1,47 @@
+"""The tree of commands. Each verb is a file beside this one; its imports happen when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zhiyin.cli import compare, data, doctor, fit, listing, prepare, quality, quickstart, recommend, tune
+
+app = typer.Typer(
+    name="zhiyin",
+    help="A recommender that understands its users: raw events in; compared, explained recommendations out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command takes --debug for a traceback. First steps: zhiyin quickstart",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from zhiyin._version import __version__
+
+        typer.echo(f"zhiyin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """A recommender that understands its users: raw events in; compared, explained recommendations out."""
+
+
+app.command("quickstart")(quickstart.quickstart)
+app.add_typer(data.app, name="data")
+app.command("prepare")(prepare.prepare)
+app.command("quality")(quality.quality)
+app.command("compare")(compare.compare)
+app.command("fit")(fit.fit)
+app.command("recommend")(recommend.recommend)
+app.command("tune")(tune.tune)
+app.command("list")(listing.listing)
+app.command("doctor")(doctor.doctor)

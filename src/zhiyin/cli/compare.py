@@ -1,0 +1,70 @@
+"""`zhiyin compare`: several models over one protocol, with intervals, tests and a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.evaluation.report import Report
+
+
+def compare(
+    data: opt.Data,
+    models: Annotated[str, typer.Option("--models", help="Names, separated by commas; see `zhiyin list models`.")],
+    split: opt.SplitName = "global_time",
+    split_set: opt.SplitSettings = None,
+    settings: opt.Settings = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", help="Metrics, such as ndcg@10,recall@20.")] = None,
+    k: opt.K = 10,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may be listed.")] = False,
+    out: opt.Out = None,
+    overwrite: opt.Overwrite = False,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+    json: opt.Json = False,
+) -> None:
+    """Compare models on one split: full ranking, intervals, paired tests, slices, a report."""
+    from zhiyin.cli._terminal import note, say_json
+    from zhiyin.evaluation.compare import compare as run_compare
+    from zhiyin.metrics import DEFAULT
+
+    run = opt.make_run(seed, threads)
+    names = opt.names_of(models)
+    chosen = {name: (name, opt.read_values(own)) for name, own in opt.settings_by_model(settings, names).items()}
+    report = run_compare(
+        opt.open_data(data, run),
+        chosen,
+        split=opt.make_splitter(split, split_set, seed),
+        metrics=opt.names_of(metrics) if metrics else DEFAULT,
+        k=k,
+        exclude_seen=not include_seen,
+        run=run,
+    )
+    if out is not None:
+        report.write(out, overwrite=overwrite)
+        note(f"report: {out / 'report.html'}")
+    say_json(report.to_dict()) if json else show(report)
+
+
+def show(report: Report) -> None:
+    """Print the protocol, the table and the verdict."""
+    from zhiyin.cli._terminal import say, table
+
+    header, rows = report.rows()
+    say(f"[bold]{report.protocol.sentence()}[/]")
+    for warning in report.warnings:
+        say(f"[yellow]note:[/] {warning}")
+    say(table(header, rows))
+    _skipped(report.skipped)
+    say(report.verdict())
+
+
+def _skipped(skipped: Any) -> None:
+    from zhiyin.cli._terminal import say
+
+    for name, reason in skipped.items():
+        say(f"[yellow]skipped[/] {name}: {reason}")

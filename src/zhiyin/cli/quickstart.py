@@ -1,0 +1,134 @@
+"""`zhiyin quickstart`: the whole walk on real data, to a report and a saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.data.dataset import Dataset
+    from zhiyin.evaluation.report import Report
+    from zhiyin.models.base import Recommender
+    from zhiyin.run import Run
+
+MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend")
+
+
+def quickstart(
+    data: Annotated[str, typer.Option("--data", help="A public set's name, or folder:PATH.")] = "movielens-100k",
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("zhiyin-quickstart"),
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+) -> None:
+    """Real data, prepared, judged, split by time; models compared; a list with reasons; a report; a saved model."""
+    import time
+
+    from zhiyin.cli._terminal import note
+
+    start = time.perf_counter()
+    run = opt.make_run(seed, threads)
+    dataset = _prepare(data, out, run)
+    _judge(dataset, out)
+    report = _compare(dataset, out, run)
+    model = _save(report, dataset, out, run)
+    _one_user(model, dataset, run)
+    note(f"\nall of it took {time.perf_counter() - start:.0f} s")
+    _next(out, dataset)
+
+
+def _heading(number: int, text: str) -> None:
+    from zhiyin.cli._terminal import say
+
+    say(f"\n[bold cyan]{number}. {text}[/]")
+
+
+def _prepare(data: str, out: Path, run: Run) -> Dataset:
+    from zhiyin.cli._terminal import say, table
+    from zhiyin.cli.prepare import prepare_public
+    from zhiyin.data import catalog
+
+    _heading(1, f"Get and prepare {data}")
+    if data in catalog.available():
+        for line in catalog.lines(data):
+            say(f"[dim]{line}[/]")
+    dataset = prepare_public(data, out / "dataset", run, overwrite=True)
+    rows = [(one.name, one.rows_before, one.rows_after, one.note) for one in dataset.manifest.steps]
+    say(table(["step", "rows before", "rows after", "what happened"], rows))
+    say(repr(dataset))
+    return dataset
+
+
+def _judge(dataset: Dataset, out: Path) -> None:
+    from zhiyin.artifacts import write_text
+    from zhiyin.cli.quality import show
+    from zhiyin.data.quality import assess
+
+    _heading(2, "Judge the data")
+    found = assess(dataset)
+    write_text(out / "quality.html", found.to_page().html())
+    show(found)
+
+
+def _compare(dataset: Dataset, out: Path, run: Run) -> Report:
+    from zhiyin.cli.compare import show
+    from zhiyin.evaluation.compare import compare
+    from zhiyin.splitting import get
+
+    _heading(3, "Split by time and compare")
+    split = get("global_time" if dataset.clock == "time" else "leave_last_out")(seed=run.seed)
+    report = compare(dataset, MODELS, split=split, run=run)
+    report.write(out / "report", overwrite=True)
+    show(report)
+    return report
+
+
+def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:
+    """Fit the best model once more, on all events, and save it."""
+    from zhiyin import models
+
+    name, settings = report.best_model()
+    model: Recommender = models.get(name)(**settings).fit(dataset, run=run)
+    model.save(out / "model", overwrite=True)
+    return model
+
+
+def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
+    from zhiyin.cli._terminal import say, table
+    from zhiyin.cli.recommend import show, titles
+
+    user = _typical(dataset)
+    query = dataset.query_of(user)
+    names = dataset.item_titles()
+    _heading(4, f"What user {user} did last, and what {model.name} recommends")
+    say(table(["the last events of their history"], [(names[item],) for item in query.histories.item[-8:]]))
+    show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model))
+
+
+def _typical(dataset: Dataset) -> str:
+    """The user whose history has the median length; of several, the first by id."""
+    import numpy as np
+
+    lengths = dataset.histories.lengths
+    return dataset.users.decode([int(np.argsort(lengths, kind="stable")[len(lengths) // 2])])[0]
+
+
+def _next(out: Path, dataset: Dataset) -> None:
+    from zhiyin.cli._terminal import say
+
+    some = ",".join(dataset.items.decode(dataset.histories.of(0)[:2]))
+    say(f"""
+[bold]What there is now[/]
+  {out / "report" / "report.html"}    the comparison: table, trade-offs, slices, example users
+  {out / "quality.html"}          the quality of the data, and what to do about it
+  {out / "model"}                 the best model, fitted on everything
+
+[bold]What to run next[/]
+  zhiyin recommend --model {out / "model"} --history '{some}' --data {out / "dataset"}
+  zhiyin compare --data {out / "dataset"} --models ease,item_knn --split leave_last_out --out my-report
+  zhiyin tune item_knn --data {out / "dataset"}
+  zhiyin prepare --events YOUR.csv --out my-dataset      (your own log: CSV, JSON lines, Parquet, SQLite, PostgreSQL)
+""")

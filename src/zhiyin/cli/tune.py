@@ -1,0 +1,36 @@
+"""`zhiyin tune`: search a model's settings on the validation part only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zhiyin.cli import _options as opt
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="The model's name; see `zhiyin list models`.")],
+    data: opt.Data,
+    metric: Annotated[str, typer.Option("--metric", help="What to raise on the validation part.")] = "ndcg@10",
+    trials: Annotated[int, typer.Option("--trials", min=1, help="How many settings to try.")] = 30,
+    split: opt.SplitName = "global_time",
+    split_set: opt.SplitSettings = None,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+    json: opt.Json = False,
+) -> None:
+    """Search a model's settings on the validation part of a split; the test part is never looked at."""
+    from zhiyin.cli._terminal import say, say_json, table
+    from zhiyin.evaluation.tune import tune as run_tune
+
+    run = opt.make_run(seed, threads)
+    divided = opt.make_splitter(split, split_set, seed).split(opt.open_data(data, run))
+    found = run_tune(model, divided, metric=metric, trials=trials, seed=seed, run=run)
+    if json:
+        say_json(found.to_dict())
+        return
+    say(table(["setting", "best value"], sorted((name, str(value)) for name, value in found.best.items())))
+    say(f"validation {metric}: {found.value:.4f} (default settings: {found.default_value:.4f}, {trials} trials)")
+    chosen = " ".join(f"-o {name}={value}" for name, value in sorted(found.best.items()))
+    say(f"next: zhiyin compare --data {data} --models {model} {chosen}")

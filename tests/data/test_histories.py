@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.vocabulary import Vocabulary
+from zhiyin.errors import DataError
+
+logs = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=8)
+
+
+def as_lists(histories: Histories) -> list[list[int]]:
+    return [histories.of(row).tolist() for row in range(len(histories))]
+
+
+@given(logs, st.data())
+def test_take_slice_and_keep_agree_with_lists(lists: list[list[int]], data: st.DataObject) -> None:
+    histories = Histories.of_lists(lists)
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1)))
+    assert as_lists(histories.take(np.array(rows, np.int64))) == [lists[row] for row in rows]
+    start = data.draw(st.integers(0, len(lists)))
+    stop = data.draw(st.integers(start, len(lists)))
+    assert as_lists(histories.slice(start, stop)) == lists[start:stop]
+    assert as_lists(histories.keep(histories.item % 2 == 0)) == [[one for one in row if one % 2 == 0] for row in lists]
+    assert as_lists(histories.last(2)) == [row[-2:] for row in lists]
+    assert histories.from_end().tolist() == [len(row) - 1 - at for row in lists for at in range(len(row))]
+
+
+@given(logs)
+def test_the_matrix_sums_repeats(lists: list[list[int]]) -> None:
+    dense = Histories.of_lists(lists).matrix(10).toarray()
+    assert dense.tolist() == [[row.count(item) for item in range(10)] for row in lists]
+
+
+def test_columns_must_fit_the_offsets() -> None:
+    with pytest.raises(DataError, match="column time has 1 events, the offsets say 2"):
+        Histories(np.array([0, 2]), np.array([0, 1], np.int32), time=np.array([5]))
+
+
+def test_queries_by_hand_are_encoded_and_unknown_items_counted() -> None:
+    queries = Queries.encode(
+        [
+            Query.of(["b", "x", "a"], times=[1, 2, 3], user_id="ada", context={"hour": 7}),
+            Query.of([]),
+            Query.of(["y", "c"], now=99, kinds=["buy", "view"]),
+        ],
+        Vocabulary(["a", "b", "c"]),
+        kinds=("view", "buy"),
+    )
+    assert as_lists(queries.histories) == [[1, 0], [], [2]]
+    assert queries.unknown is not None
+    assert queries.unknown.tolist() == [1, 0, 1]
+    assert queries.now is not None
+    assert queries.now.tolist() == [4, 99, 99]
+    assert queries.users == ("ada", "", "")
+    assert queries.histories.kind is not None
+    assert queries.histories.kind.tolist() == [0, 0, 0]
+    assert queries.context["hour"].tolist() == [7, None, None]
+
+
+def test_queries_translate_to_another_vocabulary() -> None:
+    queries = Queries.encode([Query.of(["a", "b", "c"])], Vocabulary(["a", "b", "c"]))
+    other = queries.translate(Vocabulary(["c", "a"]))
+    assert as_lists(other.histories) == [[1, 0]]
+    assert other.unknown is not None
+    assert other.unknown.tolist() == [1]
+
+
+@given(logs.filter(lambda lists: len(lists) > 1))
+def test_blocks_join_to_the_whole(lists: list[list[int]]) -> None:
+    queries = Queries(Histories.of_lists(lists), Vocabulary(map(str, range(10))))
+    parts = [row for block in queries.blocks(2) for row in as_lists(block.histories)]
+    assert parts == lists
+
+
+def test_wrong_queries_are_refused() -> None:
+    with pytest.raises(DataError, match="one text came"):
+        Query.of("abc")
+    with pytest.raises(DataError, match="2 items came with 1 times"):
+        Query.of(["a", "b"], times=[1])

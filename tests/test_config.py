@@ -1,0 +1,41 @@
+from typing import Literal
+
+import pytest
+
+from zhiyin.config import Config, Search, setting
+from zhiyin.errors import ConfigError
+
+
+class Example(Config):
+    rate: float = setting(0.5, gt=0, le=1, search=Search(0.01, 1, log=True))
+    """How fast."""
+    mode: Literal["one", "two"] = "one"
+    """Which way."""
+
+
+def test_texts_are_converted_and_documented() -> None:
+    assert Example.read({"rate": "0.25"}).rate == 0.25
+    schema = Example.model_json_schema()
+    assert schema["properties"]["rate"]["description"] == "How fast."
+    assert schema["properties"]["rate"]["search"] == {"low": 0.01, "high": 1, "log": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rat": 1}, "unknown setting of example 'rat'; did you mean 'rate'"),
+        ({"rate": 2}, "setting 'rate' of example: got 2; input should be less than or equal to 1"),
+        ({"mode": "three"}, "setting 'mode' of example: got 'three'; input should be 'one' or 'two'"),
+    ],
+)
+def test_wrong_settings_are_explained(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Example.read(values, "example")
+
+
+def test_settings_are_frozen_and_changed_by_copy() -> None:
+    first = Example.read({"mode": "two"})
+    second = first.but(rate=0.1)
+    assert (first.rate, second.rate, second.mode) == (0.5, 0.1, "two")
+    with pytest.raises(ValueError, match="frozen"):
+        first.rate = 0.1  # type: ignore[misc]

@@ -1,0 +1,40 @@
+"""The examples in the documents run, as one session per page."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, object] = {"__name__": f"example_{page.stem}"}
+    for block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        exec(compile(block, str(page), "exec"), session)  # noqa: S102
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists() and not (page.parent / os.path.normpath(target)).exists()
+    ]
+    assert not broken, broken
+
+
+def test_the_readmes_are_in_step() -> None:
+    """Both languages show the same commands, pictures and numbers."""
+    english, chinese = (page.read_text(encoding="utf-8") for page in PAGES[:2])
+
+    def facts(text: str) -> list[str]:
+        return sorted(re.findall(r"`[^`\n]+`|!\[[^\]]*\]\(([^)]+)\)|\b0?\.\d{3,}\b", re.sub(r"!\[[^\]]*\]", "![]", text)))
+
+    assert facts(english) == facts(chinese)
+    assert english.count("\n#") == chinese.count("\n#")
