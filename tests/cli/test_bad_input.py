@@ -1,0 +1,92 @@
+"""Whatever a user gets wrong: one clear message, exit 1 (or 2 for wrong usage), nothing half-written."""
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Zhiyin
+
+
+def refuse(zhiyin: Zhiyin, *arguments: object) -> str:
+    """The one message of a command that must fail."""
+    done = zhiyin(*arguments)
+    assert done.code == 1, (done.code, done.out, done.err)
+    assert "Traceback" not in done.err
+    assert done.err.count("error:") == 1
+    assert done.out == ""
+    return done.err
+
+
+FILES = {
+    "empty": ("", "empty"),
+    "header only": ("user_id,item_id,time\n", "no "),
+    "wrong delimiter": ("user_id~item_id~time\n1~2~3\n", "column"),
+    "no item column": ("user_id,colour,time\n1,2,1500000000\n", "item_id"),
+    "all times wrong": ("user_id,item_id,time\n1,2,-5\n1,3,-6\n", "time"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_unreadable_logs(zhiyin: Zhiyin, tmp_path: Path, name: str) -> None:
+    text, expected = FILES[name]
+    (tmp_path / "events.csv").write_text(text)
+    message = refuse(zhiyin, "prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d")
+    assert expected in message
+    assert [one.name for one in tmp_path.iterdir()] == ["events.csv"]
+
+
+def test_a_missing_file_is_named_with_the_nearest(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user_id,item_id\n1,2\n")
+    message = refuse(zhiyin, "prepare", "--events", tmp_path / "event.csv", "--out", tmp_path / "d")
+    assert "events.csv" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--models", "item_kn"], "did you mean 'item_knn'"),
+        (["--models", "ease", "-o", "ease.regularisation=1"], "did you mean 'regularization'"),
+        (["--models", "ease", "-o", "regularization=-1"], "greater than 0"),
+        (["--models", "ease", "--metrics", "ncdg@10"], "did you mean 'ndcg'"),
+        (["--models", "ease", "--split", "global_tim"], "did you mean 'global_time'"),
+        (["--models", "ease", "-k", "1000"], "catalogue"),
+        (["--models", "ease", "-o", "nonsense"], "name=value"),
+    ],
+)
+def test_wrong_names_and_settings(zhiyin: Zhiyin, prepared: Path, arguments: list[str], expected: str) -> None:
+    assert expected in refuse(zhiyin, "compare", "--data", prepared, *arguments)
+
+
+def test_unknown_users_items_and_places(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    assert zhiyin("fit", "item_knn", "--data", prepared, "--out", tmp_path / "m").code == 0
+    message = refuse(zhiyin, "recommend", "--model", tmp_path / "m", "--user", "u00011", "--data", prepared)
+    assert "did you mean 'u0001'" in message
+    assert "did you mean" in refuse(
+        zhiyin, "recommend", "--model", tmp_path / "m", "--history", "i0001", "--allow", "i00"
+    )
+    assert "not a saved model" in refuse(zhiyin, "recommend", "--model", prepared, "--history", "i0001")
+    assert "--data" in refuse(zhiyin, "recommend", "--model", tmp_path / "m", "--user", "u0001")
+    assert "for whom" in refuse(zhiyin, "recommend", "--model", tmp_path / "m")
+    assert "movielens-100k" in refuse(zhiyin, "compare", "--data", "movielens-10k", "--models", "ease")
+
+
+def test_all_users_cold(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    rows = "\n".join(f"u{number},i{number % 5},{1_500_000_000 + number}" for number in range(50))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,time\n{rows}\n")
+    assert zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d").code == 0
+    assert "test cases" in refuse(zhiyin, "compare", "--data", tmp_path / "d", "--models", "item_knn")
+
+
+def test_wrong_usage_is_exit_two(shell: Zhiyin) -> None:
+    assert shell("compare").code == 2
+    assert shell("no-such-verb").code == 2
+
+
+def test_debug_shows_the_traceback(shell: Zhiyin) -> None:
+    plain, debug = (
+        shell("fit", "nope", "--data", "x", "--out", "y"),
+        shell("--debug", "fit", "nope", "--data", "x", "--out", "y"),
+    )
+    assert plain.code == debug.code == 1
+    assert "Traceback" not in plain.err
+    assert "Traceback" in debug.err

@@ -1,0 +1,124 @@
+"""The walk of a new user: raw files, a dataset, its quality, a comparison, a model, a list with reasons."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from zhiyin.testing.worlds import tastes
+
+from .conftest import Zhiyin
+
+
+def test_prepare_says_what_it_did(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    done = zhiyin("prepare", "--events", shop / "events.csv", "--items", shop / "items.csv", "--out", out, "--json")
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"users": 120, "items": 60, "events": tastes().n_events}
+    assert done.json["clock"] == "time"
+    again = zhiyin("prepare", "--events", shop / "events.csv", "--out", out)
+    assert again.code == 1
+    assert "is there already" in again.err
+
+
+def test_steps_are_named_in_order(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    steps = ("--step", "exact_duplicates", "--step", "minimum_counts users=8 items=8")
+    done = zhiyin("prepare", "--events", shop / "events.csv", "--out", out, *steps, "--json")
+    assert done.code == 0, done.err
+    assert [step["name"] for step in done.json["steps"]][-2:] == ["exact_duplicates", "minimum_counts"]
+    assert 0 < done.json["counts"]["users"] < 120
+
+
+def test_later_events_are_appended(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    lines = (shop / "events.csv").read_text().splitlines()
+    for name, part in (("old.csv", lines[:900]), ("new.csv", [lines[0], *lines[900:]]), ("all.csv", lines)):
+        (tmp_path / name).write_text("\n".join(part) + "\n")
+    assert zhiyin("prepare", "--events", tmp_path / "old.csv", "--out", tmp_path / "d").code == 0
+    grown = zhiyin("prepare", "--append-to", tmp_path / "d", "--events", tmp_path / "new.csv", "--json")
+    whole = zhiyin("prepare", "--events", tmp_path / "all.csv", "--out", tmp_path / "e", "--json")
+    assert grown.code == whole.code == 0, grown.err
+    assert grown.json["content_hash"] == whole.json["content_hash"]
+
+
+def test_quality_writes_a_page(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    done = zhiyin("quality", "--data", prepared, "--out", tmp_path / "q.html")
+    assert done.code == 0, done.err
+    page = (tmp_path / "q.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert zhiyin("quality", "--data", prepared, "--json").json["facts"]
+
+
+def test_compare_prints_the_stable_document(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    done = zhiyin(
+        "compare",
+        "--data",
+        prepared,
+        "--models",
+        "item_knn,ease",
+        "-o",
+        "ease.regularization=50",
+        "--out",
+        out,
+        "--json",
+    )
+    assert done.code == 0, done.err
+    document = done.json
+    assert document["protocol"]["hash"]
+    assert document["protocol"]["split"] == "global_time"
+    models = {model["name"]: model for model in document["models"]}
+    assert {"item_knn", "ease", "popularity"} <= set(models)
+    for name in ("item_knn", "ease"):
+        metric = models[name]["metrics"]["ndcg@10"]
+        assert metric["low"] <= metric["value"] <= metric["high"]
+        assert metric["value"] > models["popularity"]["metrics"]["ndcg@10"]["value"]
+        assert {"fit_seconds", "recommend_seconds", "peak_mib"} <= set(models[name])
+    assert (out / "report.html").is_file()
+    listed = pq.read_table(out / "recommendations" / "ease.parquet")
+    assert {"query", "item_id", "rank", "score"} <= set(listed.column_names)
+    assert {"query", "item_id"} <= set(pq.read_table(out / "targets.parquet").column_names)
+
+
+def test_compare_for_people_names_the_best(zhiyin: Zhiyin, prepared: Path) -> None:
+    done = zhiyin("compare", "--data", prepared, "--models", "ease", "--split", "leave_last_out")
+    assert done.code == 0, done.err
+    assert "leaks time" in done.out
+    assert "ease" in done.out
+
+
+def test_fit_then_recommend_with_reasons(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    assert zhiyin("fit", "ease", "--data", prepared, "--out", tmp_path / "m", "-o", "regularization=50").code == 0
+    done = zhiyin("recommend", "--model", tmp_path / "m", "--history", "i0000,i0004", "-k", 3, "--json")
+    assert done.code == 0, done.err
+    items = done.json["recommendations"][0]["items"]
+    assert [item["rank"] for item in items] == [1, 2, 3]
+    assert all(int(item["item_id"][1:]) % 4 == 0 for item in items), "items of the same taste were expected"
+    assert {reason["item_id"] for item in items for reason in item["reasons"]} <= {"i0000", "i0004"}
+    people = zhiyin("recommend", "--model", tmp_path / "m", "--user", "u0003", "--data", prepared, "-k", 3)
+    assert people.code == 0, people.err
+    assert "taste3 work" in people.out
+
+
+def test_tune_looks_at_validation_only(zhiyin: Zhiyin, prepared: Path) -> None:
+    done = zhiyin("tune", "ease", "--data", prepared, "--trials", 3, "--json")
+    assert done.code == 0, done.err
+    assert "regularization" in done.json["best"]
+
+
+def test_list_names_everything_and_shows_settings(zhiyin: Zhiyin) -> None:
+    found = zhiyin("list", "--json").json
+    assert {"ease", "item_knn", "popularity"} <= set(found["models"])
+    assert "global_time" in found["splits"]
+    assert "minimum_counts" in found["steps"]
+    assert "L2 weight" in zhiyin("list", "models", "ease").out
+    assert zhiyin("list", "models", "ease", "--json").json["properties"]["regularization"]
+
+
+def test_doctor_names_what_is_missing(zhiyin: Zhiyin) -> None:
+    found = zhiyin("doctor", "--json").json
+    assert found["core"]["numpy"]
+    assert set(found["extras"]) >= {"factors", "sequence", "tune"}
+    missing = [one for one in found["extras"].values() if not one["installed"]]
+    assert all("pip install" in one["install"] for one in missing)
+    assert "core" in zhiyin("doctor").out
