@@ -1,14 +1,14 @@
 """Leave last out: the last event of each user is the test, the one before it validation (Kang & McAuley, ICDM 2018).
 
 The protocol of most published tables of sequential recommenders. It leaks time: one user's training events may be later
-than another user's test event.
+than another user's test event. It needs only the order of events, so it is also the one for data without times.
 """
 
 from __future__ import annotations
 
 from zhiyin.config import setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.splitting.base import Cases, Splitter, SplitterConfig, cases_of
+from zhiyin.splitting.base import Parts, Splitter, SplitterConfig, cases_of
 
 
 class LeaveLastOutConfig(SplitterConfig):
@@ -16,12 +16,17 @@ class LeaveLastOutConfig(SplitterConfig):
 
     minimum_history: int = setting(1, ge=0)
     """Users with fewer events than this before their validation event are not tested (but trained on)."""
-    drop_seen: bool = False
-    """Leave out cases whose target is in the history already (a repeat, which `exclude_seen` can never find)."""
 
 
 class LeaveLastOut(Splitter):
-    """Test on each user's last event, validate on the one before it."""
+    """Test on each user's last event, validate on the one before it.
+
+    The moment of a query (`now`) is that of its target. Events of the user at that very moment, before the target in
+    the tie rule's order, stay in the history: with many ties, compare `ties=stable` with `ties=shuffle`.
+
+    Raises:
+        DataError: the order of events is not known.
+    """
 
     config: LeaveLastOutConfig
     leaks = (
@@ -29,7 +34,7 @@ class LeaveLastOut(Splitter):
         "so its numbers are for comparison with published tables, not for what to expect live"
     )
 
-    def _split(self, dataset: Dataset) -> tuple[Dataset, Cases | None, Dataset, Cases]:
+    def _split(self, dataset: Dataset) -> Parts:
         dataset.need("position", self.name)
         histories = dataset.histories
         from_end = histories.from_end()
@@ -38,20 +43,7 @@ class LeaveLastOut(Splitter):
         train = ~(test | validation)
         return (
             dataset.keep(train),
-            self._cases(cases_of(dataset, train, validation)),
+            cases_of(dataset, train, validation),
             dataset.keep(~test),
-            self._cases(cases_of(dataset, ~test, test)),
+            cases_of(dataset, ~test, test),
         )
-
-    def _cases(self, cases: Cases) -> Cases:
-        if not self.config.drop_seen:
-            return cases
-        seen = [
-            target in history
-            for target, history in zip(
-                cases.targets.item,
-                (cases.queries.histories.of(row) for row in range(len(cases))),
-                strict=True,
-            )
-        ]
-        return cases.take([row for row, repeat in enumerate(seen) if not repeat])
