@@ -1,11 +1,11 @@
 """The classics beside the same models of other libraries: one split, full ranking, one evaluator.
 
-    python benchmarks/quality.py --data FOLDER [--sets movielens-1m ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
+    python benchmarks/quality.py --data FOLDER [--sets NAME ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
 
-FOLDER holds sets of uniform Parquet. `movielens-100k` is fetched by name. Protocol: first event of each user-item pair,
-5-core, leave last out with ties in the order of the log, models fitted on everything before the test event, items of the
-history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their own, whose
-python is named with --peer. Settings are those of the peers' defaults for this comparison, on both sides; nobody is tuned.
+FOLDER holds sets of uniform Parquet. `movielens-100k` is fetched by name. Protocol: first event of each pair of user and
+item, 5-core, leave last out with ties in the order of the log, models fitted on everything before the test event, items
+of the history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their
+own, whose python is named with --peer. Both sides have the same settings; nobody is tuned.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import clock, peak_mib, write_results
 
+from _common import clock, peak_mib, write_results
 from zhiyin import models, splitting
-from zhiyin.cli._options import open_data
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.sources.folder import open_folder
 from zhiyin.data.prepare import prepare
-from zhiyin.data.steps import get as step
-from zhiyin.evaluation.significance import bootstrap_interval
-from zhiyin.metrics.base import Lists, World
+from zhiyin.data.sources.folder import open_folder
+from zhiyin.evaluation.significance import Sample, bootstrap, interval
 from zhiyin.metrics import parse
+from zhiyin.metrics.base import Lists, World
 from zhiyin.run import Run
 
 SETS = ("movielens-100k", "movielens-1m", "amazon-beauty")
@@ -49,6 +47,7 @@ PEERS = {
     "als": "implicit-als",
     "bpr": "implicit-bpr",
 }
+PROTOCOL = "first of each pair, 5-core, leave last out, stable ties"
 METRICS = ("hit_rate@10", "ndcg@10", "mrr@10", "coverage@10")
 
 
@@ -60,7 +59,7 @@ def load(name: str, folder: Path) -> Dataset:
 
         source = catalog.resolve(name)
     events, items, users = open_folder(source)
-    steps = [step("one_per_pair")(keep="first"), step("minimum_counts")(users=5, items=5)]
+    steps = [{"name": "one_per_pair", "keep": "first"}, {"name": "minimum_counts", "users": 5, "items": 5}]
     return prepare(events, items, users, steps=steps, name=name, catalogue="with_events")
 
 
@@ -76,7 +75,7 @@ def judge(items: np.ndarray, split: Any) -> dict[str, Any]:
         metric = parse(label)
         found[label] = {"value": metric.overall(lists)}
         if metric.is_mean:
-            low, high = bootstrap_interval(metric.per_query(lists), seed=0)
+            low, high = interval(bootstrap([Sample.of(metric.per_query(lists))])[:, 0])
             found[label] |= {"low": low, "high": high}
     return found
 
@@ -127,7 +126,12 @@ def main() -> None:
     for name in chosen.sets:
         dataset = load(name, chosen.data)
         split = splitting.get("leave_last_out")().split(dataset)
-        facts = {"users": dataset.n_users, "items": dataset.n_items, "events": dataset.n_events, "cases": len(split.test)}
+        facts = {
+            "users": dataset.n_users,
+            "items": dataset.n_items,
+            "events": dataset.n_events,
+            "cases": len(split.test),
+        }
         results[name] = {"facts": facts, "content_hash": dataset.content_hash, "models": {}}
         print(f"\n{name}: {facts}")
         for label in chosen.models:
@@ -138,7 +142,9 @@ def main() -> None:
             results[name]["models"][label] = row
             for who, one in row.items():
                 show(label, who, one)
-        write_results(chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results})
+        write_results(
+            chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results}
+        )
 
 
 def show(label: str, who: str, one: dict[str, Any]) -> None:
@@ -146,7 +152,9 @@ def show(label: str, who: str, one: dict[str, Any]) -> None:
         print(f"{label:18s} {who:18s} {one['error']}")
         return
     cpu = f"fit {one['fit_cpu']:7.2f} + recommend {one['recommend_cpu']:7.2f} CPU s"
-    print(f"{label:18s} {who:18s} NDCG@10 {one['ndcg@10']['value']:.4f}  HR@10 {one['hit_rate@10']['value']:.4f}  {cpu}")
+    print(
+        f"{label:18s} {who:18s} NDCG@10 {one['ndcg@10']['value']:.4f}  HR@10 {one['hit_rate@10']['value']:.4f}  {cpu}"
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "",
 
     found = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for place, name in enumerate(header):
-        found.add_column(name, justify="right" if place >= numbers_from else "left", overflow="fold")
+        justify: Any = "right" if place >= numbers_from else "left"
+        found.add_column(name, justify=justify, overflow="fold", no_wrap=place == 0)
     for row in rows:
         found.add_row(*(_escape(_cell(value)) for value in row))
     return found

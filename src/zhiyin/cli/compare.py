@@ -43,9 +43,10 @@ def compare(
         k=k,
         exclude_seen=not include_seen,
         run=run,
+        out=out,
+        overwrite=overwrite,
     )
     if out is not None:
-        report.write(out, overwrite=overwrite)
         note(f"report: {out / 'report.html'}")
     say_json(report.to_dict()) if json else show(report)
 

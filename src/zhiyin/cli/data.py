@@ -23,11 +23,17 @@ def list_sets(json: opt.Json = False) -> None:
         say_json(found)
         return
     rows = [
-        (name, one["title"], one["counts"].get("events"), "yes" if one["here"] else "no", one["licence"]["short"])
+        (name, one["title"], one["counts"].get("events"), "yes" if one["here"] else "no")
         for name, one in found.items()
+        if not name.startswith("amazon-")
     ]
-    say(table(["name", "what it is", "events", "here", "licence"], rows, numbers_from=9))
-    say("[dim]next: zhiyin data describe NAME, zhiyin data get NAME[/]")
+    say(table(["name", "what it is", "events", "here"], rows, numbers_from=2))
+    amazon = [name for name in found if name.startswith("amazon-")]
+    for year, prefix in (("2014", "amazon-"), ("2018", "amazon-2018-")):
+        own = [name for name in amazon if name.startswith("amazon-2018-") == (year == "2018")]
+        names = ", ".join(name.removeprefix(prefix) for name in own)
+        say(f"{prefix}NAME   Amazon reviews of {year}, 5-core; NAME is one of: {names}\n")
+    say("[dim]next: zhiyin data describe NAME (its licence and source), zhiyin data get NAME[/]")
 
 
 @app.command()
