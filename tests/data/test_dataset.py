@@ -74,3 +74,11 @@ def test_damage_is_found(tmp_path: Path, damage: str) -> None:
     (folder / damage).write_bytes(b"broken")
     with pytest.raises(DataError, match="damaged"):
         Dataset.load(folder)
+
+
+def test_a_memory_mapped_dataset_works_like_one_in_memory(tmp_path: Path) -> None:
+    world = tastes()
+    loaded = Dataset.load(world.save(tmp_path / "d"))
+    ours, theirs = world.histories.matrix(world.n_items), loaded.histories.matrix(world.n_items)
+    np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
+    assert loaded.queries(np.array([3])).histories.item.tolist() == world.histories.of(3).tolist()

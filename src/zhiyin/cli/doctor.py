@@ -31,7 +31,7 @@ EXTRAS = (
     Extra("llm", ("openai",), "for language models behind an OpenAI-compatible address (to come)"),
     Extra("serve", ("fastapi", "uvicorn", "sqlalchemy", "msgspec"), "for the web service (to come)"),
 )
-CORE = ("numpy", "scipy", "pyarrow", "duckdb", "pydantic", "typer", "rich", "safetensors", "narwhals")
+CORE = ("numpy", "scipy", "pyarrow", "duckdb", "pydantic", "typer", "rich", "safetensors", "narwhals", "threadpoolctl")
 
 
 def doctor(json: opt.Json = False) -> None:
@@ -87,12 +87,7 @@ def _memory() -> float | None:
 
 
 def _blas() -> list[dict[str, Any]]:
-    """The matrix libraries that are loaded and their threads, where threadpoolctl is there to tell."""
-    import numpy as np
-
-    if importlib.util.find_spec("threadpoolctl") is None:
-        built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return [{"library": built.get("name"), "version": built.get("version"), "threads": None}]
+    """The matrix libraries that are loaded, and their threads."""
     import scipy.linalg  # noqa: F401 - loads scipy's own BLAS, so that it is listed
     from threadpoolctl import threadpool_info
 
@@ -118,9 +113,8 @@ def _show(found: dict[str, Any]) -> None:
     say(f"[bold]zhiyin {found['zhiyin']}[/] on Python {found['python']}, {found['platform']}")
     say(f"{found['cores']} cores, {found['memory_gib']} GiB memory")
     for blas in found["blas"]:
-        say(
-            f"matrix products: {blas['library']} {blas['version']}, {blas['threads']} threads {blas.get('kernel') or ''}"
-        )
+        threads = f"{blas['threads']} threads" if blas["threads"] else ""
+        say(f"matrix products: {blas['library']} {blas['version']} {threads} {blas.get('kernel') or ''}")
     say(table(["core", "version"], [(name, version or "missing") for name, version in found["core"].items()]))
     rows = [
         (name, "yes" if one["installed"] else "no", one["adds"], one["install"] or "")
