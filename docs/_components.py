@@ -1,9 +1,13 @@
-"""A page for every model, metric, split and preparation step, made from its docstrings and settings when the site is built."""
+"""A page for every model, metric, split and preparation step, made from docstrings and settings when the site is built.
+
+In the tables of the rooms' own pages a component's name becomes a link to its page.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import typing
 from typing import Any
@@ -16,6 +20,14 @@ ROOMS = {
     "splits": ("zhiyin.splitting", "Splits"),
     "steps": ("zhiyin.data.steps", "Preparation steps"),
 }
+PAGES = {
+    "rooms/models.md": "models",
+    "rooms/metrics.md": "metrics",
+    "rooms/splitting.md": "splits",
+    "rooms/data.md": "steps",
+}
+"""On which page the components of a folder are listed."""
+FIRST_CELL = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 
 def on_config(config: Any) -> Any:
@@ -38,6 +50,20 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_markdown(text: str, page: Any, **_: Any) -> str:
+    """Link the names of components that stand first in a row of a table."""
+    folder = PAGES.get(page.file.src_uri)
+    if folder is None:
+        return text
+    names = importlib.import_module(ROOMS[folder][0]).available()
+
+    def linked(cell: re.Match[str]) -> str:
+        name = cell[1]
+        return f"| [`{name}`](../components/{folder}/{name}.md) |" if name in names else cell[0]
+
+    return FIRST_CELL.sub(linked, text)
+
+
 def page(folder: str, name: str, component: Any) -> str:
     """One component: what it is (its file's docstring), how it behaves (its class's), its settings."""
     about = inspect.cleandoc(sys.modules[component.__module__].__doc__ or "")
@@ -52,7 +78,7 @@ def settings(component: Any) -> str:
         return "It has none."
     rows = ["| setting | type | default | what it does |", "|---|---|---|---|"]
     for name, field in config.model_fields.items():
-        kind = str(field.annotation).replace("typing.", "").replace("|", "\\|")
+        kind = str(field.annotation).replace("typing.", "")
         kind = field.annotation.__name__ if isinstance(field.annotation, type) else kind
         about = " ".join((field.description or "").split())
         rows.append(f"| `{name}` | `{kind}` | `{field.default}` | {about} |")

@@ -2,8 +2,8 @@
 
     python peer.py MODEL IN.npz OUT.npz
 
-IN holds `offsets` and `item` (each user's history, oldest first, items numbered from 0) and `n_items`. The model is fitted
-on all histories and recommends 10 new items for each. OUT holds `items` (n, 10), -1 where a list is short, and the wall
+IN holds `offsets` and `item` (each user's history, oldest first, items numbered from 0) and `n_items`. The model is
+fitted on all histories and recommends 10 new items for each. OUT holds `items` (n, 10), -1 where a list is short, and the wall
 and CPU seconds of fitting and recommending. Needs numpy, scipy and, for each library, itself (and pandas).
 """
 
@@ -33,7 +33,9 @@ def implicit_model(name, matrix):
             10.0,
         ),
         "bpr": lambda: (
-            BayesianPersonalizedRanking(factors=64, learning_rate=0.05, regularization=0.01, iterations=100, random_state=0),
+            BayesianPersonalizedRanking(
+                factors=64, learning_rate=0.05, regularization=0.01, iterations=100, random_state=0
+            ),
             1.0,
         ),
     }

@@ -122,3 +122,11 @@ def test_doctor_names_what_is_missing(zhiyin: Zhiyin) -> None:
     missing = [one for one in found["extras"].values() if not one["installed"]]
     assert all("pip install" in one["install"] for one in missing)
     assert "core" in zhiyin("doctor").out
+
+
+def test_a_recipe_needs_no_catalogue(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "shop.toml"
+    recipe.write_text(f'[events]\npath = "{shop / "events.csv"}"\n\n[[steps]]\nname = "minimum_counts"\nusers = 6\n')
+    done = zhiyin("prepare", "--recipe", recipe, "--out", tmp_path / "d", "--json")
+    assert done.code == 0, done.err
+    assert done.json["steps"][-1]["name"] == "minimum_counts"

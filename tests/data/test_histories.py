@@ -79,3 +79,11 @@ def test_wrong_queries_are_refused() -> None:
         Query.of("abc")
     with pytest.raises(DataError, match="2 items came with 1 times"):
         Query.of(["a", "b"], times=[1])
+
+
+def test_a_matrix_sums_repeats_and_leaves_the_histories_alone() -> None:
+    histories = Histories.of_lists([[0, 0, 1], [], [1]])
+    before = histories.offsets.copy()
+    assert histories.matrix(2).toarray().tolist() == [[2, 1], [0, 0], [0, 1]]
+    assert histories.offsets.tolist() == before.tolist()
+    assert as_lists(histories) == [[0, 0, 1], [], [1]]

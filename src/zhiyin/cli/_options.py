@@ -68,9 +68,9 @@ def settings_by_model(texts: Sequence[str] | None, models: Sequence[str]) -> dic
     """
     found: dict[str, dict[str, str]] = {model: {} for model in models}
     for name, value in settings_of(texts).items():
-        model, dot, setting = name.partition(".")
+        model, dot, setting = name.rpartition(".")
         if not dot and len(models) == 1:
-            model, setting = models[0], name
+            model = models[0]
         if model not in found or not setting:
             raise ConfigError(f"{name}={value}: write MODEL.name=value with one of the models {', '.join(models)}")
         found[model][setting] = value

@@ -52,6 +52,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "",
     return found
 
 
+def fitting(header: Sequence[str], rows: Sequence[Sequence[str]], expendable: Sequence[str]) -> tuple[list[str], Any]:
+    """The columns of a table that fit into the terminal side by side; expendable ones go first, in their order."""
+    from rich.console import Console
+
+    room = Console().width
+    kept = list(range(len(header)))
+    for name in expendable:
+        if sum(max(len(row[at]) for row in (header, *rows)) + 2 for at in kept) <= room:
+            break
+        kept = [at for at in kept if header[at].partition("@")[0] != name]
+    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"

@@ -11,6 +11,9 @@ from zhiyin.cli import _options as opt
 if TYPE_CHECKING:
     from zhiyin.evaluation.report import Report
 
+EXPENDABLE = ("MiB", "precision", "novelty", "recall", "users/s", "coverage", "fit s")
+"""Columns that a narrow terminal does without, the first one first."""
+
 
 def compare(
     data: opt.Data,
@@ -53,9 +56,9 @@ def compare(
 
 def show(report: Report) -> None:
     """Print the protocol, the table and the verdict."""
-    from zhiyin.cli._terminal import say, table
+    from zhiyin.cli._terminal import fitting, say, table
 
-    header, rows = report.rows()
+    header, rows = fitting(*report.rows(), EXPENDABLE)
     say(f"[bold]{report.protocol.sentence()}[/]")
     for warning in report.warnings:
         say(f"[yellow]note:[/] {warning}")

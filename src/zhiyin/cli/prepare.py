@@ -82,6 +82,7 @@ def _sources(
     roles: list[str] | None,
 ) -> dict[str, Any]:
     from zhiyin.data import catalog
+    from zhiyin.data.prepare import Preparation
     from zhiyin.data.sources.folder import open_folder
     from zhiyin.data.tables import Catalogue, EventLog, Users
     from zhiyin.errors import ConfigError
@@ -92,10 +93,11 @@ def _sources(
         found = open_folder(catalog.resolve(data))
         return {"events": found[0], "items": found[1], "users": found[2]}
     if recipe is not None:
+        written = Preparation.load(recipe)
         return {
             "events": EventLog.from_recipe(recipe),
-            "items": Catalogue.from_recipe(recipe),
-            "users": Users.from_recipe(recipe),
+            "items": Catalogue.from_recipe(recipe) if written.items else None,
+            "users": Users.from_recipe(recipe) if written.users else None,
         }
     return {
         "events": _log(str(events), roles),

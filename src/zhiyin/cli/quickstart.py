@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zhiyin.run import Run
 
 MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend")
+IMPERSONAL = ("popularity", "random")
+"""Models whose list is the same for everybody: no one's reasons can be shown with them."""
 
 
 def quickstart(
@@ -87,11 +89,11 @@ def _compare(dataset: Dataset, out: Path, run: Run) -> Report:
 
 
 def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:
-    """Fit the best model once more, on all events, and save it."""
+    """Fit the best model that looks at the history once more, on all events, and save it."""
     from zhiyin import models
 
-    name, settings = report.best_model()
-    model: Recommender = models.get(name)(**settings).fit(dataset, run=run)
+    best = next(one for one in report.models if one.component not in IMPERSONAL)
+    model: Recommender = models.get(best.component)(**best.settings).fit(dataset, run=run)
     model.save(out / "model", overwrite=True)
     return model
 

@@ -63,7 +63,7 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """Read what `to_dict` wrote."""
         if content.get("format") != FORMAT:
-            raise DataError(f"X, this version reads {FORMAT}; prepare it anew")
+            raise DataError(f"the dataset has format {content.get('format')!r}, this version reads {FORMAT}; prepare it anew")
         names = {name: content[name] for name in cls.__slots__ if name in content}
         names["steps"] = tuple(Step(**step) for step in content.get("steps", ()))
         names["kinds"] = tuple(content.get("kinds", ()))
@@ -189,7 +189,7 @@ class Dataset:
         """The same users and items with other histories (one per user)."""
         manifest = replace(self.manifest, content_hash="", counts={}, name=f"{self.name}{note}")
         other = Dataset(histories, self.item_table, self.user_table, manifest)
-        other.__dict__.update({key: self.__dict__[key] for key in ("items", "users") if key in self.__dict__})
+        other.__dict__.update(items=self.items, users=self.users)
         return other
 
     def queries(self, rows: AnyArray | None = None, now: LongVector | None = None) -> Queries:

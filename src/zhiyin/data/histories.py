@@ -25,7 +25,7 @@ class Histories:
 
     Shapes: `offsets` (n + 1,) int64; the others (n_events,): `item` int32, `time` int64 (microseconds since 1970, or
     the place in the history where only the order is known), `value` float32 (a rating, a watch ratio; NaN for none),
-    `kind` uint8 (a number in `Dataset.kinds`), `weight` float32 (how much the event speaks for the item; all 1 when absent),
+    `kind` uint8 (a number in `Dataset.kinds`), `weight` float32 (how much it speaks for the item; 1 when absent),
     `session` int32 (counts from 0 inside a history).
     """
 
@@ -125,9 +125,9 @@ class Histories:
     def matrix(self, n_items: int, values: FloatVector | None = None) -> sparse.csr_array:
         """(n, n_items) sparse float32: the summed strength (or `values`) of each item in each history."""
         data = self.strength() if values is None else values
-        raw = sparse.csr_array(
-            (np.array(data, np.float32), self.item.astype(np.int32), self.offsets), shape=(len(self), n_items)
-        )
+        # copies throughout: summing what occurs twice works in place, and these histories must stay as they are
+        parts = (np.array(data, np.float32), self.item.astype(np.int32), self.offsets.copy())
+        raw = sparse.csr_array(parts, shape=(len(self), n_items))
         raw.sum_duplicates()
         return raw
 
