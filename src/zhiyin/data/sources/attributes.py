@@ -1,0 +1,215 @@
+"""Attributes of items and users: one row per id, with the columns that have a role brought into one form."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zhiyin.data.schema import Match, match_roles, untyped
+from zhiyin.data.sources.base import QUARANTINE, Column, Staged, distinct, quote_name
+from zhiyin.data.sources.convert import id_of
+from zhiyin.data.times import read_times
+from zhiyin.errors import DataError
+
+if TYPE_CHECKING:
+    from zhiyin.data.engine import DuckDBEngine
+    from zhiyin.data.tables import RawTable
+
+SEPARATORS = ("|", ";", ",")
+"""Between the categories of one item in a text column: the first that occurs in the column is taken."""
+
+_NOTHING = {"(no genres listed)", ""}
+_TIMES = ("available_from", "available_until")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attributes:
+    """A table of items or users, how its roles were decided, and what there is to say."""
+
+    table: pa.Table
+    columns: tuple[Match, ...]
+    notes: tuple[str, ...]
+
+
+def read_attributes(raw: RawTable) -> Attributes:
+    """Read a catalogue or users; of rows with the same id the first is kept, rows without an id are left out."""
+    from zhiyin.data.engine import DuckDBEngine
+
+    with DuckDBEngine() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute(f"CREATE TABLE {QUARANTINE} (source VARCHAR, row_number BIGINT, reason VARCHAR, raw VARCHAR)")
+        return _Reader(engine, raw).read()
+
+
+class _Reader:
+    """The reading of one table of attributes."""
+
+    def __init__(self, engine: DuckDBEngine, raw: RawTable) -> None:
+        self.engine, self.raw = engine, raw
+        self.header = raw.source.look(engine, raw.roles)
+        self.matches = match_roles(self.header.names, raw.roles, raw.schema, raw.source.label)
+        self.staged: Staged = raw.source.stage(engine, self.header, self.header.columns, "attributes")
+        self.usable = "true"
+        self.notes: list[str] = [str(match) for match in self.matches if match.how != "named"]
+        self.notes += [*self.header.notes, *self.staged.notes]
+
+    def read(self) -> Attributes:
+        """The table: the id, the roles, the rest."""
+        if not self.staged.rows:
+            raise DataError(f"{self.raw.source.label} holds no rows, only the columns {', '.join(self.header.names)}")
+        played = {match.role: self._column(match) for match in self.matches}
+        others = [column for column in self.header.columns if column not in played.values()]
+        fields = [f"{self._expression(role, column)} AS {role}" for role, column in played.items()]
+        names = distinct([*played, *(untyped(column.name) for column in others)], fold=True)[len(played) :]
+        fields += [f"{column.sql} AS {quote_name(name)}" for name, column in zip(names, others, strict=True)]
+        table = self._select(fields, self.raw.schema.required[0])
+        for place, name in enumerate(table.column_names):
+            table = table.set_column(place, name, self._finished(name, table.column(place), name in played))
+        return Attributes(table, self.matches, tuple(dict.fromkeys(self.notes)))
+
+    def _column(self, match: Match) -> Column:
+        return self.header.columns[self.header.names.index(match.column)]
+
+    def _select(self, fields: Sequence[str], key: str) -> pa.Table:
+        """The first row of each id, in the order of the source."""
+        usable = f"FROM {self.staged.relation} WHERE ({self.usable}) IS TRUE"
+        rows = f'SELECT {", ".join(fields)}, {self.staged.row} AS "#row" {usable}'
+        firsts = f'SELECT min("#row") FROM ({rows}) GROUP BY {key}'
+        table = self.engine.fetch(f'SELECT * EXCLUDE ("#row") FROM ({rows}) WHERE "#row" IN ({firsts}) ORDER BY "#row"')
+        whole = int(self.engine.scalar(f"SELECT count(*) FROM {self.staged.relation}"))
+        empty = whole - int(self.engine.scalar(f"SELECT count(*) {usable}"))
+        refused = int(self.engine.scalar(f"SELECT count(*) FROM {QUARANTINE}"))
+        again = self.staged.rows - refused - empty - table.num_rows
+        self._say(again, f"rows repeat an {key} that came before; the first of each was kept")
+        self._say(empty, f"rows without a usable {key} were left out")
+        self._say(refused, "rows could not be taken apart and were left out")
+        if not table.num_rows:
+            raise DataError(f"{self.raw.source.label}: none of its {self.staged.rows:,} rows has a usable {key}")
+        return table
+
+    def _say(self, count: int, what: str) -> None:
+        if count:
+            self.notes.append(f"{count:,} {what}")
+
+    def _expression(self, role: str, column: Column) -> str:
+        if role in self.raw.schema.required:
+            reading = id_of(self.engine, self.staged.relation, column, role)
+            self.notes.extend(reading.notes)
+            self.usable = reading.good
+            return reading.value
+        if role in _TIMES:
+            return self._moment(column)
+        if role == "price":
+            return _price(column)
+        return column.sql if role == "categories" else _text(column)
+
+    def _moment(self, column: Column) -> str:
+        """Times of things may be long ago or ahead; what cannot be read at all is unknown, and said."""
+        try:
+            reading = read_times(
+                self.engine, self.staged.relation, column, self.raw.time_format, self.raw.time_unit, of_events=False
+            )
+        except DataError as error:
+            self.notes.append(f"{error}; it was left empty")
+            return "CAST(NULL AS BIGINT)"
+        self.notes.extend(reading.notes)
+        return reading.value
+
+    def _finished(self, name: str, column: pa.ChunkedArray, has_role: bool) -> pa.ChunkedArray:
+        if has_role:
+            return self._categories(name, column) if name == "categories" else column
+        return _typed(column) if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else column
+
+    def _categories(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Lists of text, whatever they were written as."""
+        kind = column.type
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+                return column.cast(pa.list_(pa.string()))
+            return pa.chunked_array([_lists(column.to_pylist())])
+        texts = column.cast(pa.string())
+        separator = _separator(texts)
+        if separator == ",":
+            self.notes.append(f"{name} were split at commas")
+        known = texts.combine_chunks().dictionary_encode()
+        parsed = _lists([_split(one, separator) for one in known.dictionary.to_pylist()])
+        return pa.chunked_array([parsed.take(known.indices)])
+
+
+def _lists(values: Iterable[Any]) -> pa.Array:
+    return pa.array([None if one is None else list(_flat(one)) for one in values], pa.list_(pa.string()))
+
+
+def _flat(value: Any) -> Iterable[str]:
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _flat(one)
+    elif value is not None:
+        yield str(value)
+
+
+def _separator(texts: pa.ChunkedArray) -> str | None:
+    for one in SEPARATORS:
+        if pc.any(pc.match_substring(texts, one)).as_py():
+            return one
+    return None
+
+
+def _split(text: str, separator: str | None) -> Any:
+    stripped = text.strip()
+    if stripped.startswith("["):
+        for parse in _PARSERS:
+            try:
+                return parse(stripped)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    if stripped in _NOTHING:
+        return []
+    parts = stripped.split(separator) if separator else [stripped]
+    return [part.strip() for part in parts if part.strip()]
+
+
+_PARSERS: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
+
+
+def _text(column: Column) -> str:
+    """Text; a list of texts (also one in JSON) is joined."""
+    if column.type.endswith("]"):
+        return f"nullif(array_to_string({column.sql}, ', '), '')"
+    if column.type != "VARCHAR":
+        return f"CAST({column.sql} AS VARCHAR)"
+    joined = f"array_to_string(TRY_CAST(TRY_CAST({column.sql} AS JSON) AS VARCHAR[]), ', ')"
+    plain = f"CASE WHEN starts_with({column.sql}, '[\"') THEN coalesce({joined}, {column.sql}) ELSE {column.sql} END"
+    return f"nullif({plain}, '')"
+
+
+def _price(column: Column) -> str:
+    r"""A number; of text like "$1,299.00" or "12,50 €" the currency and the thousands are taken off."""
+    if column.type != "VARCHAR":
+        return f"TRY_CAST({column.sql} AS DOUBLE)"
+    bare = f"regexp_replace({column.sql}, '[^0-9.,+-]', '', 'g')"
+    thousands = f"regexp_full_match({bare}, '[+-]?[0-9]{{1,3}}(,[0-9]{{3}})+([.][0-9]*)?')"
+    comma = f"regexp_full_match({bare}, '[+-]?[0-9]+,[0-9]+')"
+    english, german = f"replace({bare}, ',', '')", f"replace({bare}, ',', '.')"
+    return f"TRY_CAST(CASE WHEN {thousands} THEN {english} WHEN {comma} THEN {german} ELSE {bare} END AS DOUBLE)"
+
+
+def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A text column as numbers where all of its values are some; "007" is none."""
+    given = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
+    if given.null_count == len(given):
+        return column
+    if pc.any(pc.match_substring_regex(given, r"^\s*[+-]?0\d")).as_py():
+        return given
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return given.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return given

@@ -1,0 +1,130 @@
+"""Weights: how much an event of each kind speaks for its item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zhiyin.config import Config, setting
+from zhiyin.data.engine import Engine
+from zhiyin.data.steps.base import Events, PreparationStep, listed, next_table
+
+DEFAULTS: Mapping[str, float] = {
+    "view": 1.0,
+    "click": 1.0,
+    "watch": 2.0,
+    "rating": 2.0,
+    "like": 3.0,
+    "follow": 3.0,
+    "share": 4.0,
+    "cart": 4.0,
+    "purchase": 5.0,
+}
+"""A rising scale of effort and intent. It is a convention, not a measurement: tune it where the kinds matter."""
+
+SYNONYMS: Mapping[str, str] = {
+    "addtocart": "cart",
+    "basket": "cart",
+    "buy": "purchase",
+    "detailview": "view",
+    "favorite": "like",
+    "favourite": "like",
+    "order": "purchase",
+    "pageview": "view",
+    "play": "watch",
+    "listen": "watch",
+    "rate": "rating",
+    "retweet": "share",
+    "transaction": "purchase",
+}
+"""Other names of the same kinds, without capitals, spaces, hyphens and underscores."""
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class WeightsConfig(Config):
+    """Settings of `weights`. Kinds are compared without capitals, spaces, hyphens and underscores."""
+
+    kinds: dict[str, Weight] = setting({})
+    """Weights of event kinds, beside and before the usual ones (view, click 1; watch, rating 2; like, follow 3; share,
+    cart 4; purchase 5)."""
+    other: float | None = setting(1.0, ge=0)
+    """Weight of a kind that is not listed, and of events without one; None drops such events."""
+    least: dict[str, float] = setting({})
+    """The least value that speaks for the item, by kind ("*" for all others): a rating of 4, half of a video. An event
+    without a value passes."""
+    below: Literal["drop", "zero"] = "drop"
+    """What happens to events below `least`: dropped, or kept with weight 0."""
+    log_of_value: tuple[str, ...] = ()
+    """Kinds ("*" for all) whose value counts plays or visits, 1 where it is missing: their weight is multiplied by
+    log(1 + value)."""
+
+
+class Weights(PreparationStep):
+    """Give each event a weight by its kind and value. Without kinds and rules for values it changes nothing."""
+
+    config: WeightsConfig
+
+    def _apply(self, engine: Engine, events: Events) -> tuple[Events, str]:
+        if "kind_number" not in events.columns and not (self.config.least or self.config.log_of_value):
+            return events, "the log has no kinds of events: all weigh the same"
+        bare = events.without("weight")
+        weighed = f"SELECT {listed(bare.columns)}, {self._case(events)} AS weight FROM {events.table}"
+        sql = f"SELECT {listed(bare.columns)}, weight FROM ({weighed}) AS weighed WHERE weight IS NOT NULL"
+        after = next_table(engine, bare, sql, add=["weight"])
+        return after, self._note(events)
+
+    def _case(self, events: Events) -> str:
+        """The weight as an expression; NULL for an event that goes."""
+        others = self._weight("*", self.config.other, events)
+        if "kind_number" not in events.columns:
+            return others
+        cases = " ".join(
+            f"WHEN {number} THEN {self._weight(kind, self._of_kind(kind), events)}"
+            for number, kind in enumerate(events.kinds)
+        )
+        return f"CASE kind_number {cases} ELSE {others} END"
+
+    def _of_kind(self, kind: str) -> float | None:
+        """The weight of a kind before its value is looked at."""
+        own = {_plain(name): weight for name, weight in self.config.kinds.items()}
+        name = _plain(kind)
+        usual = DEFAULTS.get(SYNONYMS.get(name, name), self.config.other)
+        return own.get(name, own.get(SYNONYMS.get(name, name), usual))
+
+    def _weight(self, kind: str, weight: float | None, events: Events) -> str:
+        if weight is None:
+            return "CAST(NULL AS DOUBLE)"
+        found = f"CAST({weight!r} AS DOUBLE)"
+        if "value" not in events.columns:
+            return found
+        if _matches(kind, self.config.log_of_value):
+            found = f"{found} * LN(1 + CASE WHEN value < 0 THEN 0 ELSE COALESCE(value, 1) END)"
+        least = self._least(kind)
+        if least is None:
+            return found
+        failed = "CAST(NULL AS DOUBLE)" if self.config.below == "drop" else "CAST(0 AS DOUBLE)"
+        return f"(CASE WHEN value < CAST({least!r} AS DOUBLE) THEN {failed} ELSE {found} END)"
+
+    def _least(self, kind: str) -> float | None:
+        rules = {_plain(name): least for name, least in self.config.least.items()}
+        return rules.get(_plain(kind), rules.get("*"))
+
+    def _note(self, events: Events) -> str:
+        if "kind_number" not in events.columns:
+            return "weighed by value"
+        weights = {kind: self._of_kind(kind) for kind in events.kinds}
+        return "weights: " + ", ".join(
+            f"{kind} {'dropped' if weight is None else f'{weight:g}'}" for kind, weight in weights.items()
+        )
+
+
+def _plain(kind: str) -> str:
+    return "".join(one for one in kind.lower() if one not in " -_")
+
+
+def _matches(kind: str, names: tuple[str, ...]) -> bool:
+    plain = {_plain(name) for name in names}
+    return _plain(kind) in plain or "*" in plain
