@@ -51,6 +51,7 @@ def test_the_front_door_has_few_names_and_all_open() -> None:
     import zhiyin
 
     assert len(zhiyin.__all__) <= 14
+    assert run("import zhiyin; print(zhiyin.models.available()[0])").strip() == "als"
     for name in zhiyin.__all__:
         assert getattr(zhiyin, name) is not None
     with pytest.raises(AttributeError, match="nothing_like_it"):

@@ -30,7 +30,12 @@ _DOORS = {
 __all__ = ["__version__", *_DOORS]
 
 
+_ROOMS = frozenset({"data", "encoders", "evaluation", "metrics", "models", "retrieval", "splitting", "testing"})
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"zhiyin.{name}")
     if name in _DOORS:
         return getattr(importlib.import_module(_DOORS[name]), name)
     raise AttributeError(f"module 'zhiyin' has no attribute {name!r}")

@@ -101,19 +101,27 @@ def _class_name(file: Path, stem: str) -> str:
 
 
 def _own_names(file: Path) -> list[str]:
-    """Public functions, and constants with a type, of the room's own `__init__.py`."""
+    """Public functions and constants of the room's own `__init__.py`, with the imports that their types need."""
     import ast
 
-    lines, imports = [], []
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module not in {"__future__", "zhiyin._rooms"}:
+    imports, names = [], []
+    nodes = [part for node in ast.parse(file.read_text(encoding="utf-8")).body for part in _parts(node)]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module not in {"__future__", "typing", "zhiyin._rooms"}:
             imports.append(ast.unparse(node))
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            lines.append(f"{node.target.id}: {ast.unparse(node.annotation)}")
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        elif isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+            names.append(f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}")
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             returns = ast.unparse(node.returns) if node.returns else "Any"
-            lines.append(f"def {node.name}({ast.unparse(node.args)}) -> {returns}: ...")
-    return imports + lines if lines else []
+            names.append(f"def {node.name}({ast.unparse(node.args)}) -> {returns}: ...")
+    return imports + names if names else []
+
+
+def _parts(node: Any) -> list[Any]:
+    """The statement, or those inside `if TYPE_CHECKING:`."""
+    import ast
+
+    return list(node.body) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" else [node]
 
 
 def stub_file(package: str) -> Path:

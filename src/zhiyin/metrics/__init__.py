@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 available, get, __getattr__ = open_room(__name__, "metric")
 
-DEFAULT = (
+DEFAULT: tuple[str, ...] = (
     "ndcg@10",
     "recall@10",
     "precision@10",
