@@ -73,11 +73,11 @@ def _windowed(
 
 
 class _Blas:
-    """Holds BLAS to one thread while our own threads work: two kinds of threads on one set of cores wait for each other.
+    """Holds BLAS to one thread while our own threads work: two kinds of them on the same cores wait for each other.
 
-    The number of BLAS threads belongs to the whole process, so the first who comes sets it and the last who goes sets it
-    back. Where `threadpoolctl` is not installed (it comes with implicit and with scikit-learn) BLAS stays as it is, and
-    some time is lost.
+    The number of BLAS threads belongs to the whole process, so the first who comes sets it and the last who goes sets
+    it back. Where `threadpoolctl` is not installed (it comes with implicit and with scikit-learn) BLAS stays as it
+    is, and some time is lost.
     """
 
     def __init__(self) -> None:

@@ -48,10 +48,10 @@ class Vocabulary:
     @cached_property
     def hash(self) -> str:
         """A short hash of all ids in order."""
-        digest = hashlib.blake2b(digest_size=16)
-        for length, one in zip(pc.binary_length(self.ids).to_pylist(), self.ids.to_pylist(), strict=True):
-            digest.update(f"{length}:".encode())
-            digest.update(one.encode())
+        digest = hashlib.blake2b(np.asarray(pc.binary_length(self.ids)).astype(np.int64).data, digest_size=16)
+        if len(self):
+            borders = np.frombuffer(self.ids.buffers()[1], np.int64)[self.ids.offset :][: len(self) + 1]
+            digest.update(memoryview(self.ids.buffers()[2] or b"")[borders[0] : borders[-1]])
         return digest.hexdigest()
 
     @cached_property

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
 
+from zhiyin._parallel import in_blocks, rows_at_once
 from zhiyin._version import __version__
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
@@ -25,10 +27,12 @@ from zhiyin.data.histories import Histories, Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError
-from zhiyin.retrieval.exact import allowed_mask, hide, top_k
+from zhiyin.retrieval.exact import SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Asked: TypeAlias = Query | Sequence[Query] | Queries
 """What `recommend` takes: one query, several, or a batch that is encoded already."""
@@ -48,6 +52,8 @@ class Recommender:
     """Whether `_fit` stops early on the validation part. If not, evaluation fits it on train and validation."""
     needs: ClassVar[str] = "none"
     """What the model must know of when: "time", "position" (the order), or "none"."""
+    threaded: ClassVar[bool] = True
+    """Whether several threads may call `_score` at once; off for a model that has threads of its own."""
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         wanted = typing.get_type_hints(type(self))["config"]
@@ -177,10 +183,12 @@ class Recommender:
             None if allow is None else self._numbers(allow),
             self._numbers(exclude) if len(exclude) else None,
         )
-        parts = [
-            self._recommend_block(block, k, exclude_seen, allowed, fill)
-            for block in run.progress.track(batch.blocks(self._rows(run)), None, f"{self.name}: recommend")
-        ]
+        order = self._by_popularity(allowed) if fill else None
+
+        def block(start: int, stop: int) -> Recommendations:
+            return self._recommend_block(batch.slice(start, stop), k, exclude_seen, allowed, order)
+
+        parts = self._in_blocks(block, len(batch), run, "recommend")
         if not parts:
             parts = [self._lists(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32), batch)]
         found = Recommendations.join(parts)
@@ -189,7 +197,11 @@ class Recommender:
     def score(self, queries: Asked, items: Sequence[str], run: Run | None = None) -> FloatMatrix:
         """(n_queries, len(items)) the scores of given items; -inf where the model has nothing to say."""
         batch, numbers = self.encode(queries), self._numbers(items)
-        parts = [self._score(block)[:, numbers] for block in batch.blocks(self._rows(run or Run()))]
+
+        def block(start: int, stop: int) -> FloatMatrix:
+            return self._score(batch.slice(start, stop))[:, numbers]
+
+        parts = self._in_blocks(block, len(batch), run or Run(), "score")
         return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
 
     def encode(self, queries: Asked) -> Queries:
@@ -206,19 +218,40 @@ class Recommender:
         return np.array([self.vocabulary.number(one, "item") for one in ids], np.int32)
 
     def _rows(self, run: Run) -> int:
-        """How many queries to score at once: scores, their partition and a mask take about 16 bytes an item."""
-        return run.block_rows(16 * self.n_items)
+        """How many queries to score at once; never a matter of how many threads do it."""
+        return rows_at_once(self._row_bytes(), run)
+
+    def _row_bytes(self) -> int:
+        """About how much memory one query takes while it is answered, beyond the model itself."""
+        return SCORE_BYTES * self.n_items
+
+    def _in_blocks(self, task: Callable[[int, int], T], n: int, run: Run, doing: str) -> list[T]:
+        """The results of `task` for blocks of the queries, in their order."""
+        how = run if self.threaded else replace(run, threads=1)
+        return in_blocks(task, n, self._row_bytes(), how, f"{self.name}: {doing}")
 
     def _recommend_block(
-        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, fill: bool
+        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, order: IntVector | None
     ) -> Recommendations:
-        scores = self._score(block)
+        items, values = self._best(block, k, exclude_seen, allowed)
+        source = None if order is None else self._fill(items, block, exclude_seen, order)
+        return self._lists(items, values, block, source)
+
+    def _best(
+        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
+    ) -> tuple[IntMatrix, FloatMatrix]:
+        """(n_queries, k) the model's own best items, padded with -1, and their scores, padded with NaN."""
+        return self._best_of(self._score(block), block, k, exclude_seen, allowed)
+
+    def _best_of(
+        self, scores: FloatMatrix, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
+    ) -> tuple[IntMatrix, FloatMatrix]:
+        """The best items by some scores (n_queries, n_items), which may be changed."""
         if exclude_seen:
             hide(scores, block.histories)
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
-        items, values = top_k(scores, k)
-        return self._lists(items, values, block, self._fill(items, block, exclude_seen, allowed) if fill else None)
+        return top_k(scores, k)
 
     def _lists(
         self, items: IntMatrix, scores: FloatMatrix, block: Queries, source: AnyArray | None = None
@@ -228,23 +261,39 @@ class Recommender:
             items, scores, self.vocabulary, (self.name, FILLED), filled, block.users, None, block.unknown
         )
 
-    def _fill(self, items: IntMatrix, block: Queries, exclude_seen: bool, allowed: BoolVector | None) -> AnyArray:
-        """Complete short lists in place with the most popular items; return which places were filled."""
+    def _by_popularity(self, allowed: BoolVector | None) -> IntVector:
+        """The items that may appear, most popular first."""
+        kept: tuple[LongVector, IntVector] | None = self.__dict__.get("_popular")
+        if kept is None or kept[0] is not self.popularity:
+            kept = self.popularity, np.argsort(-self.popularity, kind="stable").astype(np.int32)
+            self._popular = kept
+        return kept[1] if allowed is None else kept[1][allowed[kept[1]]]
+
+    def _fill(self, items: IntMatrix, block: Queries, exclude_seen: bool, order: IntVector) -> AnyArray:
+        """Complete short lists in place with the first items of `order`; return which places were filled."""
         source = np.zeros(items.shape, np.uint8)
         short = np.flatnonzero((items < 0).any(axis=1))
         if not len(short):
             return source
-        order = np.argsort(-self.popularity, kind="stable").astype(np.int32)
-        if allowed is not None:
-            order = order[allowed[order]]
-        for row in short:
-            listed = items[row][items[row] >= 0]
-            taken = np.concatenate([listed, block.histories.of(int(row))]) if exclude_seen else listed
-            head = order[: items.shape[1] + len(taken)]
-            extra = head[~np.isin(head, taken)][: items.shape[1] - len(listed)]
-            items[row, len(listed) : len(listed) + len(extra)] = extra
-            source[row, len(listed) : len(listed) + len(extra)] = 1
+        listed = np.count_nonzero(items[short] >= 0, axis=1)
+        seen = block.histories.take(short) if exclude_seen else Histories.of_lists([[]] * len(short))
+        head = order[: items.shape[1] + int((seen.lengths + listed).max())]
+        free = self._free(items[short], seen, head)
+        free &= np.cumsum(free, axis=1) <= (items.shape[1] - listed)[:, None]
+        row, place = np.nonzero(free)
+        column = listed[row] + np.arange(len(row)) - np.searchsorted(row, row)
+        items[short[row], column] = head[place]
+        source[short[row], column] = 1
         return source
+
+    def _free(self, listed: IntMatrix, seen: Histories, head: IntVector) -> AnyArray:
+        """(n, len(head)) bool: which items of `head` are neither listed nor seen."""
+        free = np.ones((len(listed), len(head) + 1), bool)  # the last column is for items that are not in the head
+        place = np.full(self.n_items + 1, len(head), np.int32)  # the last one is for -1, no item
+        place[head] = np.arange(len(head))
+        free[np.arange(len(listed))[:, None], place[listed]] = False
+        free[seen.owner(), place[seen.item]] = False
+        return free[:, :-1]
 
     # ------------------------------------------------------------------ reasons
 
@@ -364,6 +413,14 @@ class VectorRecommender(Recommender):
     def _score(self, queries: Queries) -> FloatMatrix:
         scores: FloatMatrix = self._encode(queries) @ self.item_vectors.T
         return scores
+
+    def _best(
+        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
+    ) -> tuple[IntMatrix, FloatMatrix]:
+        if type(self)._score is not VectorRecommender._score:  # something is added to, or hidden from, the products
+            return super()._best(block, k, exclude_seen, allowed)
+        seen = block.histories if exclude_seen else None
+        return search(self._encode(block), self.item_vectors, k, seen=seen, allowed=allowed, run=Run(threads=1))
 
 
 class RatingPredictor(Recommender):
