@@ -3,8 +3,8 @@
     python benchmarks/quality.py --data FOLDER [--sets NAME ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
 
 FOLDER holds sets of uniform Parquet. `movielens-100k` is fetched by name. Protocol: first event of each pair of user
-and item, 5-core, leave last out with ties in the order of the log, models fitted on everything before the test event, items
-of the history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their
+and item, 5-core, leave last out with ties in the order of the log, models fitted on everything before the test event,
+items of the history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their
 own, whose python is named with --peer. Both sides have the same settings; nobody is tuned.
 """
 

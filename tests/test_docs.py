@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,15 @@ def test_the_readmes_are_in_step() -> None:
     english, chinese = (page.read_text(encoding="utf-8") for page in PAGES[:2])
 
     def facts(text: str) -> list[str]:
-        return sorted(re.findall(r"`[^`\n]+`|!\[[^\]]*\]\(([^)]+)\)|\b0?\.\d{3,}\b", re.sub(r"!\[[^\]]*\]", "![]", text)))
+        plain = re.sub(r"!\[[^\]]*\]", "![]", text)
+        return sorted(re.findall(r"`[^`\n]+`|!\[\]\([^)]+\)|\b\d+\.\d+\b", plain))
 
     assert facts(english) == facts(chinese)
     assert english.count("\n#") == chinese.count("\n#")
+
+
+def test_the_numbers_in_the_documents_are_those_of_the_results() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

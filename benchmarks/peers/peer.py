@@ -3,8 +3,8 @@
     python peer.py MODEL IN.npz OUT.npz
 
 IN holds `offsets` and `item` (each user's history, oldest first, items numbered from 0) and `n_items`. The model is
-fitted on all histories and recommends 10 new items for each. OUT holds `items` (n, 10), -1 where a list is short, and the wall
-and CPU seconds of fitting and recommending. Needs numpy, scipy and, for each library, itself (and pandas).
+fitted on all histories and recommends 10 new items for each. OUT holds `items` (n, 10), -1 where a list is short, and
+the wall and CPU seconds of fitting and recommending. Needs numpy, scipy and, for each library, itself (and pandas).
 """
 
 import os

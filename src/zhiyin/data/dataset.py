@@ -63,7 +63,8 @@ class Manifest:
     def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """Read what `to_dict` wrote."""
         if content.get("format") != FORMAT:
-            raise DataError(f"the dataset has format {content.get('format')!r}, this version reads {FORMAT}; prepare it anew")
+            came = content.get("format")
+            raise DataError(f"the dataset has format {came!r}, this version reads {FORMAT}; prepare it anew")
         names = {name: content[name] for name in cls.__slots__ if name in content}
         names["steps"] = tuple(Step(**step) for step in content.get("steps", ()))
         names["kinds"] = tuple(content.get("kinds", ()))

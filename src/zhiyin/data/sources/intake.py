@@ -74,7 +74,7 @@ def ingest_events(engine: DuckDBEngine, log: EventLog, table: str) -> Ingested:
         raise DataError(f"{log.source.label} holds no rows, only the columns {', '.join(header.names)}")
     intake = _Intake(engine, log, staged, columns, context)
     intake.make_view(table)
-    return intake.result(table, header, matches)
+    return intake.result(header, matches)
 
 
 def _context(log: EventLog, header: Header, matches: Sequence[Match]) -> tuple[Column, ...]:
@@ -247,7 +247,7 @@ class _Intake:
                 for text, count in found
             )
 
-    def result(self, table: str, header: Header, matches: Sequence[Match]) -> Ingested:
+    def result(self, header: Header, matches: Sequence[Match]) -> Ingested:
         """Everything that is worth knowing of this intake."""
         bad = int(self.engine.scalar(f"SELECT count(*) FROM {QUARANTINE}"))
         kept = tuple(match for match in matches if match.role in self.readings)
