@@ -18,9 +18,8 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
     sets = [str(data / name) for name in ("movielens-1m", "amazon-beauty")]
     return [
         ["startup.py"],
-        ["quality.py", "--data", str(data), *(part for peer in peers for part in ("--peer", peer))],
+        ["classics.py", "--data", str(data), *(part for peer in peers for part in ("--peer", peer))],
         ["neighbours.py", *sets],
-        ["factors.py", *sets],
         ["evaluation_speed.py", "--data", str(data)],
         ["prepare_scale.py"],
     ]

@@ -24,6 +24,7 @@ def implicit_model(name, matrix):
     from implicit.bpr import BayesianPersonalizedRanking
     from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
+    folded = name.endswith("_folded")
     made = {
         "cosine": lambda: (CosineRecommender(K=100), 1.0),
         "bm25": lambda: (BM25Recommender(K=100, K1=1.2, B=0.75), 1.0),
@@ -39,12 +40,14 @@ def implicit_model(name, matrix):
             1.0,
         ),
     }
-    model, weight = made[name]()
+    model, weight = made[name.removesuffix("_folded")]()
     users = np.arange(matrix.shape[0])
     yield f"implicit {implicit.__version__}"
     model.fit(matrix * weight, show_progress=False)
     yield "fitted"
-    yield model.recommend(users, (matrix * weight)[users], N=10, filter_already_liked_items=True)[0]
+    yield model.recommend(
+        users, (matrix * weight)[users], N=10, filter_already_liked_items=True, recalculate_user=folded
+    )[0]
 
 
 def rectools_ease(matrix):

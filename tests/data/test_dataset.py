@@ -64,6 +64,8 @@ def test_wrong_folders_and_users_are_named(tmp_path: Path) -> None:
         Dataset.load(tmp_path)
     with pytest.raises(DataError, match="did you mean 'u0001'"):
         tastes().query_of("u00001")
+    with pytest.raises(DataError, match="without times"):
+        Dataset.of(Histories.of_lists([[0]]), ["a"], clock="time")
     with pytest.raises(DataError, match="1 histories came with 2 users"):
         Dataset.of(Histories.of_lists([[0]]), ["a"], ["x", "y"])
 

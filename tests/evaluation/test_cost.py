@@ -9,11 +9,11 @@ from zhiyin.evaluation.cost import LIFETIME, measured
 
 def test_time_is_that_of_the_block_and_of_its_parts() -> None:
     with measured() as found:
-        time.sleep(0.03)
+        time.sleep(0.3)
         found.lap()
         sum(range(200_000))
         found.lap()
-    assert found.laps[0] >= 0.03
+    assert found.laps[0] >= 0.3
     assert found.seconds == pytest.approx(sum(found.laps), abs=0.01)
     assert 0 < found.cpu_seconds < found.seconds
 

@@ -94,11 +94,21 @@ class Dataset:
         histories: Histories,
         items: Sequence[str] | Vocabulary | pa.Table,
         users: Sequence[str] | Vocabulary | pa.Table | None = None,
-        clock: Clock = "time",
+        clock: Clock | None = None,
         kinds: Sequence[str] = (),
         name: str = "by hand",
     ) -> Dataset:
-        """Build a dataset from arrays that are prepared already."""
+        """Build a dataset from arrays that are prepared already.
+
+        `clock`: what is known of when; by default "time" where the histories have times, else "position".
+
+        Raises:
+            DataError: `clock` is "time" and the histories have no times, or there is not one user for each history.
+        """
+        if clock is None:
+            clock = "position" if histories.time is None else "time"
+        if clock == "time" and histories.time is None:
+            raise DataError('histories without times came with clock="time"; say clock="position" or "none"')
         if users is None:
             users = [f"u{number}" for number in range(len(histories))]
         return cls(histories, _table(items, "item_id"), _table(users, "user_id"), Manifest(name, clock, tuple(kinds)))
@@ -219,7 +229,7 @@ class Dataset:
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write the dataset to a folder, whole or not at all."""
-        with new_folder(path, overwrite) as folder:
+        with new_folder(path, overwrite, "manifest.json") as folder:
             events = folder / "events"
             events.mkdir()
             np.save(events / "offsets.npy", self.histories.offsets)

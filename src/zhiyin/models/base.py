@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import numpy as np
-from scipy import sparse
 
 from zhiyin._parallel import in_blocks, rows_at_once
 from zhiyin._version import __version__
@@ -23,10 +22,14 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMat
 from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError
+from zhiyin.models._filling import FILLED as FILLED
+from zhiyin.models._filling import fill
+from zhiyin.models._reasons import reasons_for
+from zhiyin.models._saved import card, flatten, read_ids, unflatten, write_ids
 from zhiyin.retrieval.exact import SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
@@ -38,8 +41,6 @@ Asked: TypeAlias = Query | Sequence[Query] | Queries
 """What `recommend` takes: one query, several, or a batch that is encoded already."""
 
 FORMAT = 1
-FILLED = "popularity (fill)"
-"""The source of an item that fills a list which the model itself left short."""
 
 
 class Recommender:
@@ -94,6 +95,10 @@ class Recommender:
 
     def _general_reason(self, item: int) -> Reason | None:
         """What to say for an item to which no event of the history contributed; None for nothing."""
+        return None
+
+    def _common(self, item: int, other: int) -> str | None:
+        """In words, what an item has in common with an item of the history that speaks for it; None for nothing."""
         return None
 
     # ------------------------------------------------------------------ what everybody inherits
@@ -192,7 +197,7 @@ class Recommender:
         if not parts:
             parts = [self._lists(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32), batch)]
         found = Recommendations.join(parts)
-        return self._with_reasons(found, batch, reasons) if reasons else found
+        return replace(found, reasons=reasons_for(self, found, batch, reasons)) if reasons else found
 
     def score(self, queries: Asked, items: Sequence[str], run: Run | None = None) -> FloatMatrix:
         """(n_queries, len(items)) the scores of given items; -inf where the model has nothing to say."""
@@ -234,7 +239,7 @@ class Recommender:
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, order: IntVector | None
     ) -> Recommendations:
         items, values = self._best(block, k, exclude_seen, allowed)
-        source = None if order is None else self._fill(items, block, exclude_seen, order)
+        source = None if order is None else fill(items, block.histories, exclude_seen, order, self.n_items)
         return self._lists(items, values, block, source)
 
     def _best(
@@ -269,85 +274,6 @@ class Recommender:
             self._popular = kept
         return kept[1] if allowed is None else kept[1][allowed[kept[1]]]
 
-    def _fill(self, items: IntMatrix, block: Queries, exclude_seen: bool, order: IntVector) -> AnyArray:
-        """Complete short lists in place with the first items of `order`; return which places were filled."""
-        source = np.zeros(items.shape, np.uint8)
-        short = np.flatnonzero((items < 0).any(axis=1))
-        if not len(short):
-            return source
-        listed = np.count_nonzero(items[short] >= 0, axis=1)
-        seen = block.histories.take(short) if exclude_seen else Histories.of_lists([[]] * len(short))
-        head = order[: items.shape[1] + int((seen.lengths + listed).max())]
-        free = self._free(items[short], seen, head)
-        free &= np.cumsum(free, axis=1) <= (items.shape[1] - listed)[:, None]
-        row, place = np.nonzero(free)
-        column = listed[row] + np.arange(len(row)) - np.searchsorted(row, row)
-        items[short[row], column] = head[place]
-        source[short[row], column] = 1
-        return source
-
-    def _free(self, listed: IntMatrix, seen: Histories, head: IntVector) -> AnyArray:
-        """(n, len(head)) bool: which items of `head` are neither listed nor seen."""
-        free = np.ones((len(listed), len(head) + 1), bool)  # the last column is for items that are not in the head
-        place = np.full(self.n_items + 1, len(head), np.int32)  # the last one is for -1, no item
-        place[head] = np.arange(len(head))
-        free[np.arange(len(listed))[:, None], place[listed]] = False
-        free[seen.owner(), place[seen.item]] = False
-        return free[:, :-1]
-
-    # ------------------------------------------------------------------ reasons
-
-    def _with_reasons(self, found: Recommendations, batch: Queries, most: int) -> Recommendations:
-        reasons = tuple(self._reasons_of(found, batch.slice(row, row + 1), row, most) for row in range(len(found)))
-        return Recommendations(
-            found.items,
-            found.scores,
-            found.vocabulary,
-            found.sources,
-            found.source,
-            found.users,
-            reasons,
-            found.unknown,
-        )
-
-    def _reasons_of(
-        self, found: Recommendations, query: Queries, row: int, most: int
-    ) -> tuple[tuple[Reason, ...], ...]:
-        listed = found.items[row][found.items[row] >= 0]
-        shares = self._contributions(query, listed) if query.histories.n_events and len(listed) else None
-        return tuple(
-            self._item_reasons(found, row, place, int(item), query, shares, most) for place, item in enumerate(listed)
-        )
-
-    def _item_reasons(
-        self,
-        found: Recommendations,
-        row: int,
-        place: int,
-        item: int,
-        query: Queries,
-        shares: FloatMatrix | None,
-        most: int,
-    ) -> tuple[Reason, ...]:
-        if found.source_of(row, place) == FILLED:
-            return (self._popular_reason(item),)
-        if shares is not None and (shares[:, place] > 0).any():
-            return self._history_reasons(query.histories, shares[:, place], most)
-        general = self._general_reason(item)
-        return () if general is None else (general,)
-
-    def _history_reasons(self, history: Histories, shares: FloatVector, most: int) -> tuple[Reason, ...]:
-        items, place = np.unique(history.item, return_inverse=True)
-        weights = np.bincount(place, shares)
-        best = np.argsort(-weights, kind="stable")[:most]
-        best = best[weights[best] > 0]
-        ids = self.vocabulary.decode(items[best])
-        return tuple(Reason("history", float(weights[at]), one) for at, one in zip(best, ids, strict=True))
-
-    def _popular_reason(self, item: int) -> Reason:
-        count = int(self.popularity[item])
-        return Reason("popularity", float(count), text=f"{count:,} events in the training data")
-
     # ------------------------------------------------------------------ saved form
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
@@ -364,13 +290,14 @@ class Recommender:
                 "trained_on": self.trained_on,
             }
             (folder / "config.json").write_text(to_json(content), encoding="utf-8")
-            _write_ids(folder / "items.parquet", vocabulary)
-            (folder / "card.md").write_text(self._card(), encoding="utf-8")
+            write_ids(folder / "items.parquet", vocabulary)
+            text = card(self.name, self.config.model_dump(mode="json"), self.trained_on)
+            (folder / "card.md").write_text(text, encoding="utf-8")
             self._write(folder)
         return Path(path)
 
     def _write(self, folder: Path) -> None:
-        arrays, texts = _flatten({name: getattr(self, name) for name in self.learns})
+        arrays, texts = flatten({name: getattr(self, name) for name in self.learns})
         save_arrays(folder / "arrays.safetensors", {"popularity": self.popularity, **arrays})
         if texts:
             (folder / "texts.json").write_text(to_json(texts), encoding="utf-8")
@@ -379,26 +306,8 @@ class Recommender:
         arrays = load_arrays(folder / "arrays.safetensors")
         self.popularity = arrays.pop("popularity")
         texts = read_json(folder / "texts.json") if (folder / "texts.json").is_file() else {}
-        for name, value in _unflatten(arrays, texts).items():
+        for name, value in unflatten(arrays, texts).items():
             setattr(self, name, value)
-
-    def _card(self) -> str:
-        lines = [
-            f"# {self.name}",
-            "",
-            "A recommender fitted by zhiyin.",
-            "",
-            "| setting | value |",
-            "|---|---|",
-        ]
-        lines += [f"| {name} | {value} |" for name, value in self.config.model_dump(mode="json").items()]
-        lines += [
-            "",
-            "| trained on | |",
-            "|---|---|",
-            *(f"| {name} | {value} |" for name, value in self.trained_on.items()),
-        ]
-        return "\n".join(lines) + "\n"
 
 
 class VectorRecommender(Recommender):
@@ -455,52 +364,7 @@ def load(path: str | Path) -> Recommender:
             f"{folder} holds {content.get('room')!r} in format {content.get('format')!r}, no model for this version"
         )
     model: Recommender = models.get(content["component"])(**content["config"])
-    model.items = _read_ids(folder / "items.parquet")
+    model.items = read_ids(folder / "items.parquet")
     model.kinds, model.trained_on = tuple(content["kinds"]), content["trained_on"]
     model._read(folder)
     return model
-
-
-def _write_ids(path: Path, vocabulary: Vocabulary) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table({"item_id": vocabulary.ids}), path, compression="zstd")
-
-
-def _read_ids(path: Path) -> Vocabulary:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return Vocabulary(pq.read_table(path).column("item_id"))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} is missing or damaged: {error}") from None
-
-
-def _flatten(values: Mapping[str, Any]) -> tuple[dict[str, AnyArray], dict[str, list[str]]]:
-    """Arrays by name, a CSR matrix as three of them, and lists of text apart."""
-    arrays: dict[str, AnyArray] = {}
-    texts: dict[str, list[str]] = {}
-    for name, value in values.items():
-        if sparse.issparse(value):
-            matrix = value.tocsr()
-            arrays |= {
-                f"{name}.data": matrix.data,
-                f"{name}.indices": matrix.indices,
-                f"{name}.indptr": matrix.indptr,
-                f"{name}.shape": np.array(matrix.shape, np.int64),
-            }
-        elif isinstance(value, list):
-            texts[name] = value
-        else:
-            arrays[name] = np.asarray(value)
-    return arrays, texts
-
-
-def _unflatten(arrays: Mapping[str, AnyArray], texts: Mapping[str, list[str]]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name} | dict(texts)
-    for name in {key.partition(".")[0] for key in arrays if "." in key}:
-        parts = (arrays[f"{name}.data"], arrays[f"{name}.indices"], arrays[f"{name}.indptr"])
-        found[name] = sparse.csr_array(parts, shape=tuple(arrays[f"{name}.shape"]))
-    return found

@@ -188,6 +188,10 @@ class Blend(Recommender):
         reasons = (model._general_reason(item) for model in self.models)
         return next((reason for reason in reasons if reason is not None), None)
 
+    def _common(self, item: int, other: int) -> str | None:
+        said = (model._common(item, other) for model in self.models)
+        return next((text for text in said if text is not None), None)
+
     def _write(self, folder: Path) -> None:
         super()._write(folder)
         names = [f"{number:02d}" for number in range(len(self.models))]

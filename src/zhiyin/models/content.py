@@ -7,7 +7,6 @@ of what others did, so an item that nobody has touched yet stands the same chanc
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from zhiyin.arrays import FloatMatrix, FloatVector, IntVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
-from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.encoders._terms import Fields, Limits, TermSpace, shown, unit_rows
 from zhiyin.models.base import Recommender
 from zhiyin.retrieval.exact import NOTHING
@@ -100,25 +98,9 @@ class Content(Recommender):
         found: FloatMatrix = (alike * self._weights(history)[:, None] / max(length, 1e-12)).astype(np.float32)
         return found
 
-    def _item_reasons(
-        self,
-        found: Recommendations,
-        row: int,
-        place: int,
-        item: int,
-        query: Queries,
-        shares: FloatMatrix | None,
-        most: int,
-    ) -> tuple[Reason, ...]:
-        reasons = super()._item_reasons(found, row, place, item, query, shares, most)
-        return tuple(self._with_terms(reason, item) for reason in reasons)
-
-    def _with_terms(self, reason: Reason, item: int) -> Reason:
-        if reason.kind != "history" or reason.item_id is None:
-            return reason
-        other = self.vocabulary.number(reason.item_id, "item")
+    def _common(self, item: int, other: int) -> str | None:
         names = [shown(self.terms[place]) for place in self.shared_terms(item, other)[:SHOWN_TERMS]]
-        return replace(reason, text=f"shares: {', '.join(names)}") if names else reason
+        return f"shares: {', '.join(names)}" if names else None
 
     def shared_terms(self, item: int, other: int) -> IntVector:
         """The terms that two items share, those first that add most to their likeness."""

@@ -1,11 +1,14 @@
 """The classics beside the same models of other libraries: one split, full ranking, one evaluator.
 
-    python benchmarks/quality.py --data FOLDER [--sets NAME ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
+    python benchmarks/classics.py --data FOLDER [--sets NAME ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
 
 FOLDER holds sets of uniform Parquet. `movielens-100k` is fetched by name. Protocol: first event of each pair of user
 and item, 5-core, leave last out with ties in the order of the log, models fitted on everything before the test event,
-items of the history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of their
-own, whose python is named with --peer. Both sides have the same settings; nobody is tuned.
+items of the history excluded, all items ranked. implicit runs in this environment; RecTools and LensKit each in one of
+their own, whose python is named with --peer. Both sides have the same settings; nobody is tuned.
+
+Every repetition runs both sides in turn; seconds are medians. A peer that takes minutes runs once. `als_folded` is
+implicit folding every history in (`recalculate_user=True`), which is what ours does; `als` looks trained users up.
 """
 
 from __future__ import annotations
@@ -14,7 +17,10 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -33,20 +39,27 @@ SETS = ("movielens-100k", "movielens-1m", "amazon-beauty")
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "popularity": ("popularity", {}),
     "item_knn cosine": ("item_knn", {"similarity": "cosine", "neighbours": 100}),
-    "item_knn bm25": ("item_knn", {"similarity": "cosine", "weighting": "bm25", "neighbours": 100}),
+    "item_knn bm25": ("item_knn", {"similarity": "dot", "weighting": "bm25", "neighbours": 100}),
+    "item_knn tfidf": ("item_knn", {"similarity": "cosine", "weighting": "tfidf", "neighbours": 100}),
     "user_knn": ("user_knn", {"neighbours": 100}),
     "ease": ("ease", {"regularization": 500.0}),
     "als": ("als", {"embedding_size": 64, "regularization": 0.05, "alpha": 10.0, "epochs": 15}),
-    "bpr": ("bpr", {}),
+    "bpr": ("bpr", {"embedding_size": 64, "learning_rate": 0.05, "regularization": 0.01, "epochs": 100}),
+    "content": ("content", {}),
+    "blend": ("blend", {}),
 }
 PEERS = {
-    "item_knn cosine": "implicit-cosine",
-    "item_knn bm25": "implicit-bm25",
-    "user_knn": "lenskit-userknn",
-    "ease": "rectools-ease",
-    "als": "implicit-als",
-    "bpr": "implicit-bpr",
+    "item_knn cosine": ("implicit-cosine",),
+    "item_knn bm25": ("implicit-bm25",),
+    "item_knn tfidf": ("implicit-tfidf",),
+    "user_knn": ("lenskit-userknn",),
+    "ease": ("rectools-ease",),
+    "als": ("implicit-als", "implicit-als_folded"),
+    "bpr": ("implicit-bpr",),
 }
+STEPS = ("fit_cpu", "fit_wall", "recommend_cpu", "recommend_wall")
+MINUTES = 60.0
+"""Seconds after which a side is not repeated."""
 PROTOCOL = "first of each pair, 5-core, leave last out, stable ties"
 METRICS = ("hit_rate@10", "ndcg@10", "mrr@10", "coverage@10")
 
@@ -119,7 +132,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--models", nargs="*", default=list(OURS))
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
-    parser.add_argument("--name", default="quality")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--name", default="classics")
     chosen = parser.parse_args()
     pythons = {"implicit": sys.executable, **dict(one.split("=", 1) for one in chosen.peer)}
     results: dict[str, Any] = {}
@@ -135,16 +149,31 @@ def main() -> None:
         results[name] = {"facts": facts, "content_hash": dataset.content_hash, "models": {}}
         print(f"\n{name}: {facts}")
         for label in chosen.models:
-            row: dict[str, Any] = {"zhiyin": ours(*OURS[label], split)}
-            peer = PEERS.get(label)
-            if peer and peer.partition("-")[0] in pythons:
-                row[peer] = theirs(peer, pythons[peer.partition("-")[0]], split)
+            sides = {"zhiyin": partial(ours, *OURS[label], split)}
+            for peer in PEERS.get(label, ()):
+                if python := pythons.get(peer.partition("-")[0]):
+                    sides[peer] = partial(theirs, peer, python, split)
+            row = in_turn(sides, chosen.repeat)
             results[name]["models"][label] = row
             for who, one in row.items():
                 show(label, who, one)
         write_results(
             chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results}
         )
+
+
+def in_turn(sides: dict[str, Callable[[], dict[str, Any]]], repeat: int) -> dict[str, Any]:
+    """Run every side `repeat` times, one after the other; seconds are medians over its runs."""
+    runs: dict[str, list[dict[str, Any]]] = {who: [] for who in sides}
+    for _ in range(repeat):
+        for who, run in sides.items():
+            if not runs[who] or sum(runs[who][-1].get(step, MINUTES) for step in STEPS) < MINUTES:
+                runs[who].append(run())
+    return {who: {**taken[0], **medians(taken), "runs": len(taken)} for who, taken in runs.items()}
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
+    return {step: median(one[step] for one in runs) for step in STEPS if step in runs[0]}
 
 
 def show(label: str, who: str, one: dict[str, Any]) -> None:
