@@ -9,7 +9,6 @@ import importlib
 import inspect
 import re
 import sys
-import typing
 from typing import Any
 
 from mkdocs.structure.files import File
@@ -73,8 +72,8 @@ def page(folder: str, name: str, component: Any) -> str:
 
 def settings(component: Any) -> str:
     """The table of settings."""
-    config = typing.get_type_hints(component).get("config")
-    if config is None or not config.model_fields:
+    config = component.settings()
+    if not config.model_fields:
         return "It has none."
     rows = ["| setting | type | default | what it does |", "|---|---|---|---|"]
     for name, field in config.model_fields.items():

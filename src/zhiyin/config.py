@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +37,9 @@ def setting(default: Any, *, search: Search | None = None, **bounds: Any) -> Any
 class Config(BaseModel):
     """Base of every component's settings: frozen, no unknown names, documented field by field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
     @classmethod
     def read(cls, values: Mapping[str, Any], of: str = "") -> Self:
@@ -60,9 +62,40 @@ class Config(BaseModel):
         return type(self).read({**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
 
 
+class Component:
+    """Base of whatever has settings and is found by name: models, metrics, splits, preparation steps."""
+
+    config: Config
+    room: ClassVar[str] = ""
+    """The package of the open room that lists it."""
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        wanted = self.settings()
+        if config is not None and options:
+            raise ConfigError("give either a config or single settings, not both")
+        if config is not None and not isinstance(config, wanted):
+            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
+        self.config = wanted.read(options, self.name) if config is None else config
+
+    @classmethod
+    def settings(cls) -> type[Config]:
+        """The class of its settings."""
+        wanted: type[Config] = get_type_hints(cls)["config"]
+        return wanted
+
+    @property
+    def name(self) -> str:
+        """The name by which it is found: its file's stem, or `package.module:Class` for a foreign one."""
+        module = type(self).__module__
+        own = module.startswith(f"{self.room}.")
+        return module.rpartition(".")[2] if own else f"{module}:{type(self).__qualname__}"
+
+
 def _explain(error: ValidationError, where: str) -> str:
     lines = []
     for fault in error.errors():
-        name = ".".join(str(part) for part in fault["loc"]) or "settings"
-        lines.append(f"setting {name!r}{where}: got {fault['input']!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}")
+        name = ".".join(str(part) for part in fault["loc"])
+        said = fault["msg"].removeprefix("Value error, ")
+        said = f"{said[0].lower()}{said[1:]}"
+        lines.append(f"setting {name!r}{where}: got {fault['input']!r}; {said}" if name else f"settings{where}: {said}")
     return "; ".join(lines)

@@ -147,13 +147,8 @@ def _kind(model: str | type[Recommender]) -> type[Recommender]:
     return kind
 
 
-def _config(kind: type[Recommender]) -> type[Config]:
-    wanted: type[Config] = typing.get_type_hints(kind)["config"]
-    return wanted
-
-
 def _space(kind: type[Recommender], given: Space | None) -> dict[str, Search | Choices]:
-    config = _config(kind)
+    config = kind.settings()
     space = space_of(config) if given is None else dict(given)
     for name in space:
         if name not in config.model_fields:
@@ -245,7 +240,7 @@ def _tell_default(
 def _distribution(optuna: Any, kind: type[Recommender], name: str, where: Search | Choices) -> Any:
     if not isinstance(where, Search):
         return optuna.distributions.CategoricalDistribution(tuple(where))
-    annotation = _config(kind).model_fields[name].annotation
+    annotation = kind.settings().model_fields[name].annotation
     parts = {annotation, *typing.get_args(annotation)}
     if int in parts and float not in parts:
         return optuna.distributions.IntDistribution(int(where.low), int(where.high), log=where.log)

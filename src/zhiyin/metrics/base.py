@@ -17,14 +17,13 @@ Each can be called with plain lists:
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector, LongVector
-from zhiyin.config import Config, setting
+from zhiyin.config import Component, Config, setting
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.metrics._intervals import Interval, student, wilson
 from zhiyin.metrics._lists import Categories, IdLists, Lists, World, listed_counts, positive
@@ -67,36 +66,16 @@ class AtK(Config):
     """How many places of the list count."""
 
 
-class Metric:
+class Metric(Component):
     """Base of every metric: settings, a label, and whether more is better."""
 
     config: Config
+    room = "zhiyin.metrics"
     higher_is_better: ClassVar[bool | None] = True
     """None where neither direction is good in itself (popularity share, repeat rate)."""
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        wanted = self.settings()
-        if config is not None and options:
-            raise ConfigError("give either a config or single settings, not both")
-        if config is not None and not isinstance(config, wanted):
-            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
-        self.config = wanted.read(options, self.name) if config is None else config
-
-    @classmethod
-    def settings(cls) -> type[Config]:
-        """The class of the metric's settings."""
-        wanted: type[Config] = typing.get_type_hints(cls)["config"]
-        return wanted
-
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.label!r}"
-
-    @property
-    def name(self) -> str:
-        """The name by which the metric is found: its file's stem, or `package.module:Class` for a foreign one."""
-        module = type(self).__module__
-        own = module.startswith("zhiyin.metrics.")
-        return module.rpartition(".")[2] if own else f"{module}:{type(self).__qualname__}"
 
     @property
     def label(self) -> str:

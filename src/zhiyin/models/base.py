@@ -8,7 +8,6 @@ are here, once.
 from __future__ import annotations
 
 import logging
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from zhiyin._parallel import in_blocks, rows_at_once
 from zhiyin._version import __version__
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
-from zhiyin.config import Config
+from zhiyin.config import Component, Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
@@ -43,10 +42,11 @@ Asked: TypeAlias = Query | Sequence[Query] | Queries
 FORMAT = 1
 
 
-class Recommender:
+class Recommender(Component):
     """Base of every model. Its settings are `config`; what it learnt is in the attributes of `learns`."""
 
     config: Config
+    room = "zhiyin.models"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, scipy CSR matrices, or lists of text."""
     uses_validation: ClassVar[bool] = False
@@ -57,12 +57,7 @@ class Recommender:
     """Whether several threads may call `_score` at once; off for a model that has threads of its own."""
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
-        wanted = typing.get_type_hints(type(self))["config"]
-        if config is not None and options:
-            raise ConfigError("give either a config or single settings, not both")
-        if config is not None and not isinstance(config, wanted):
-            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
-        self.config = wanted.read(options, self.name) if config is None else config
+        super().__init__(config, **options)
         self.items: Vocabulary | None = None
         self.kinds: tuple[str, ...] = ()
         self.popularity: LongVector = np.zeros(0, np.int64)
@@ -102,13 +97,6 @@ class Recommender:
         return None
 
     # ------------------------------------------------------------------ what everybody inherits
-
-    @property
-    def name(self) -> str:
-        """The name by which the model is found: its file's stem, or `package.module:Class` for a foreign one."""
-        module = type(self).__module__
-        own = module.startswith("zhiyin.models.")
-        return module.rpartition(".")[2] if own else f"{module}:{type(self).__qualname__}"
 
     @property
     def n_items(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -10,10 +9,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 
 from zhiyin.arrays import BoolVector, LongVector
-from zhiyin.config import Config, setting
+from zhiyin.config import Component, Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import DataError
 
 Ties = Literal["stable", "shuffle"]
 Rule = Literal["keep", "drop"]
@@ -104,25 +103,13 @@ class SplitterConfig(Config):
     several targets on one item keeps the first."""
 
 
-class Splitter:
+class Splitter(Component):
     """Base of every splitter: it writes `_split`; tie rule, cold and repeat rules, leakage and statistics are here."""
 
     config: SplitterConfig
+    room = "zhiyin.splitting"
     leaks: ClassVar[str] = ""
     """What this way of splitting leaks by construction, in a sentence; empty when it does not."""
-
-    def __init__(self, config: SplitterConfig | None = None, **options: Any) -> None:
-        wanted = typing.get_type_hints(type(self))["config"]
-        if config is not None and options:
-            raise ConfigError("give either a config or single settings, not both")
-        if config is not None and not isinstance(config, wanted):
-            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
-        self.config = wanted.read(options, self.name) if config is None else config
-
-    @property
-    def name(self) -> str:
-        """The name by which the splitter is found."""
-        return type(self).__module__.rpartition(".")[2]
 
     def _split(self, dataset: Dataset) -> Parts:
         """(train, validation, development, test); the rules on cold and repeated targets come after it."""

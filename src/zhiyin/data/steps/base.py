@@ -18,13 +18,12 @@ All but the first three may be absent; a step asks `Events.columns`.
 from __future__ import annotations
 
 import logging
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from zhiyin.config import Config
+from zhiyin.config import Component, Config
 from zhiyin.data import steps
 from zhiyin.data.dataset import Clock, Step
 from zhiyin.data.engine import Engine
@@ -73,27 +72,13 @@ class Events:
             raise DataError(f"{purpose} needs the order of events, which the log does not state; leave the step out")
 
 
-class PreparationStep:
+class PreparationStep(Component):
     """Base of every step: it writes `_apply`; settings, checks, counts and the line in the manifest are here, once."""
 
     config: Config
+    room = "zhiyin.data.steps"
     needs: ClassVar[Clock] = "none"
     """What must be known of when: "time", "position" (the order), or "none"."""
-
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        wanted = typing.get_type_hints(type(self))["config"]
-        if config is not None and options:
-            raise ConfigError("give either a config or single settings, not both")
-        if config is not None and not isinstance(config, wanted):
-            raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
-        self.config = wanted.read(options, self.name) if config is None else config
-
-    @property
-    def name(self) -> str:
-        """The name by which the step is found: its file's stem, or `package.module:Class` for a foreign one."""
-        module = type(self).__module__
-        own = module.startswith("zhiyin.data.steps.")
-        return module.rpartition(".")[2] if own else f"{module}:{type(self).__qualname__}"
 
     def _apply(self, engine: Engine, events: Events) -> tuple[Events, str]:
         """Make the next table; return it with a sentence on what was done."""
