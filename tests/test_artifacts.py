@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json, write_text
+from zhiyin.artifacts import check_free, load_arrays, new_folder, read_json, save_arrays, to_json, write_text
 from zhiyin.errors import DataError
 
 
@@ -23,16 +23,16 @@ def test_a_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_folder_and_no_crumbs(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "thing"
     with new_folder(target) as work:
-        (work / "a").write_text("old")
+        (work / "manifest.json").write_text("old")
 
     def fail() -> None:
         with new_folder(target, overwrite=True) as work:
-            (work / "a").write_text("new")
+            (work / "manifest.json").write_text("new")
             raise error
 
     with pytest.raises(error):
         fail()
-    assert (target / "a").read_text() == "old"
+    assert (target / "manifest.json").read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["thing"]
 
 
@@ -41,9 +41,28 @@ def test_what_is_there_is_replaced_only_on_purpose(tmp_path: Path) -> None:
     target.mkdir()
     with pytest.raises(DataError, match="is there already"), new_folder(target):
         pass
-    with new_folder(target, overwrite=True) as work:
-        (work / "a").write_text("new")
-    assert (target / "a").read_text() == "new"
+    for text in ("new", "newer"):  # first over an empty folder, then over one that holds what zhiyin wrote
+        with new_folder(target, overwrite=True, mark="config.json") as work:
+            (work / "config.json").write_text(text)
+        assert (target / "config.json").read_text() == text
+
+
+def test_what_zhiyin_did_not_write_is_never_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "photos"
+    target.mkdir()
+    (target / "holiday.jpg").write_text("irreplaceable")
+    with pytest.raises(DataError, match=r"holds no manifest\.json"), new_folder(target, overwrite=True):
+        pass
+    (target / "manifest.json").write_text("a dataset")
+    with (
+        pytest.raises(DataError, match=r"holds no report\.json"),
+        new_folder(target, overwrite=True, mark="report.json"),
+    ):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="is a file"):
+        check_free(tmp_path / "file", overwrite=True)
+    assert (target / "holiday.jpg").read_text() == "irreplaceable"
 
 
 def test_of_two_writers_one_wins_and_the_other_is_told(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Room:
         """The class called `name`: a file of this room, or `package.module:Class` for somebody else's.
 
         Raises:
-            ConfigError: nothing of that name is here; the message names the nearest.
+            ConfigError: nothing of that name is here (the message names the nearest), or it is nothing for this room.
         """
         if ":" in name:
             return self._foreign(name)
@@ -42,9 +42,13 @@ class Room:
     def _foreign(self, path: str) -> Any:
         module, _, attribute = path.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"cannot load {self.noun} {path!r}: {error}; write it as package.module:Class") from error
+        if not isinstance(found, type) or getattr(found, "room", None) != self.package:
+            base = f"{self.package}.base"
+            raise ConfigError(f"{path!r} is no {self.noun}: a class that derives from the one in {base} is expected")
+        return found
 
     def _class_in(self, stem: str) -> Any:
         module = importlib.import_module(f"{self.package}.{stem}")

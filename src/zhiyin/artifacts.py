@@ -22,20 +22,27 @@ import numpy as np
 from zhiyin.arrays import AnyArray
 from zhiyin.errors import DataError
 
+MARKS = ("manifest.json", "config.json", "report.json", "source.json")
+"""The file that tells what a folder is: a dataset, a component, a report, a public set."""
+
 
 @contextmanager
-def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: str | Path, overwrite: bool = False, mark: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that takes its name only when the block ends well.
 
     A crash, Ctrl-C or a full disk leaves `path` as it was. Of two writers, the one that ends first wins and the other
     is told.
 
+    Args:
+        path: the folder to write.
+        overwrite: replace it if it is there; only a folder that zhiyin wrote is ever replaced.
+        mark: the file that a folder must hold to be replaced; by default any of `MARKS`.
+
     Raises:
-        DataError: `path` is there already and `overwrite` is off, or the disk refuses to write.
+        DataError: `path` is there already and may not be replaced, or the disk refuses to write.
     """
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise DataError(f"{target} is there already; choose another name or overwrite it on purpose")
+    check_free(target, overwrite, mark)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -50,6 +57,28 @@ def new_folder(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def check_free(path: str | Path, overwrite: bool = False, mark: str | None = None) -> None:
+    """Refuse a name that `new_folder` would refuse, before any work is done.
+
+    Raises:
+        DataError: it is taken; with `overwrite`, by anything but a folder that is empty or holds the mark.
+    """
+    target, marks = Path(path), MARKS if mark is None else (mark,)
+    if not target.exists() or (overwrite and target.is_dir() and not any(target.iterdir())):
+        return
+    if not overwrite:
+        raise DataError(
+            f"{target} is there already; choose another name, or replace it with overwrite=True (at the prompt: "
+            "--overwrite)"
+        )
+    if not any((target / mark).is_file() for mark in marks):
+        held = "is a file" if target.is_file() else f"holds no {' or '.join(marks)}"
+        raise DataError(
+            f"{target} {held}, so it is not what would be written there, and is not replaced; choose another name, or "
+            "remove it first"
+        )
+
+
 def _take_name(work: Path, target: Path, overwrite: bool) -> None:
     work.chmod(0o755)
     old: Path | None = None
@@ -57,15 +86,16 @@ def _take_name(work: Path, target: Path, overwrite: bool) -> None:
         if not overwrite:
             raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there")
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        target.rename(old / "it")
     try:
+        if old is not None:
+            target.rename(old / "it")
         work.rename(target)
     except OSError as error:
-        if old is not None:
-            (old / "it").rename(target)
         raise DataError(f"{target} was written by somebody else meanwhile; nothing was changed there") from error
     finally:
         if old is not None:
+            if not target.exists() and (old / "it").exists():  # also when Ctrl-C came between the two renames
+                (old / "it").rename(target)
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -113,10 +143,18 @@ def read_json(path: Path) -> Any:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
-    """Write named arrays to one safetensors file."""
+    """Write named arrays to one safetensors file.
+
+    Raises:
+        OSError: the disk refuses to write.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    except SafetensorError as error:  # which hides that of the operating system
+        raise OSError(str(error).removeprefix("Error while serializing: ")) from error
 
 
 def load_arrays(path: Path) -> dict[str, AnyArray]:

@@ -51,7 +51,20 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """
     options = sorted(known)
     near = get_close_matches(name, options, n=3, cutoff=0.6)
+    said = f"unknown {what} {shortened(name)!r}"
     if near:
-        return f"unknown {what} {name!r}; did you mean {' or '.join(map(repr, near))}?"
-    shown = ", ".join(options[:20]) + (f" and {len(options) - 20} more" if len(options) > 20 else "")
-    return f"unknown {what} {name!r}; known: {shown or 'none'}"
+        return f"{said}; did you mean {' or '.join(map(repr, near))}?"
+    shown = ", ".join(map(shortened, options[:20])) + (f" and {len(options) - 20} more" if len(options) > 20 else "")
+    return f"{said}; known: {shown or 'none'}"
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A long text without its middle, for people.
+
+    >>> shortened("a very long title", 9)
+    'a ve…itle'
+    """
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[: most - 1 - half]}…{text[-half:]}"

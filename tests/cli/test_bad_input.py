@@ -1,8 +1,16 @@
 """Whatever a user gets wrong: one clear message, exit 1 (or 2 for wrong usage), nothing half-written."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from zhiyin.data.vocabulary import Vocabulary
+from zhiyin.errors import DataError
 
 from .conftest import Zhiyin
 
@@ -90,3 +98,84 @@ def test_debug_shows_the_traceback(shell: Zhiyin) -> None:
     assert plain.code == debug.code == 1
     assert "Traceback" not in plain.err
     assert "Traceback" in debug.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--models", ","], "--models came empty"),
+        (["--models", "ease,ease"], "names 'ease' twice"),
+        (["--models", "zhiyin.run:Run"], "is no model"),
+    ],
+)
+def test_lists_of_names(zhiyin: Zhiyin, prepared: Path, arguments: list[str], expected: str) -> None:
+    assert expected in refuse(zhiyin, "compare", "--data", prepared, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "movielens-100k", "--role", "user_id=u"], "--role cannot be said together with --data"),
+        (["--role", "things.item_id=sku"], "unknown table 'things'"),
+        (["--role", "items.item_id=sku"], "need --items FILE"),
+        (["--read", "path=elsewhere.csv"], "--events FILE"),
+        (["--step", ""], "--step came empty"),
+        (["--recipe", "shop.toml", "--step", "bots"], "beside --recipe"),
+    ],
+)
+def test_options_that_contradict(
+    zhiyin: Zhiyin, shop: Path, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    events = [] if "--data" in arguments else ["--events", shop / "events.csv"]
+    assert expected in refuse(zhiyin, "prepare", *events, *arguments, "--out", tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+def test_only_what_zhiyin_wrote_is_overwritten(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_text("irreplaceable")
+    message = refuse(zhiyin, "fit", "popularity", "--data", prepared, "--out", tmp_path / "photos", "--overwrite")
+    assert "is not replaced" in message
+    assert (tmp_path / "photos" / "holiday.jpg").read_text() == "irreplaceable"
+
+
+def test_an_unknown_id_among_many_is_still_answered_with_the_nearest() -> None:
+    many = Vocabulary(f"item-{number:06d}" for number in range(20_000))
+    with pytest.raises(DataError, match="did you mean 'item-0"):
+        many.number("item-O12345", "item")
+    with pytest.raises(DataError, match="there are 20,000, such as item-000000"):
+        many.number("?" * 300, "item")
+
+
+def test_ctrl_c_ends_with_one_line_and_leaves_nothing(shop: Path, tmp_path: Path) -> None:
+    """The interrupt comes while `prepare` works: it is sent as soon as the work folder is there."""
+    command = [sys.executable, "-m", "zhiyin", "prepare", "--events", shop / "events.csv", "--out", tmp_path / "d"]
+    slow = {**os.environ, "PYTHONPATH": str(tmp_path / "slow")}
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW)
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=slow)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".d.*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
+    assert err.strip().endswith("stopped; nothing was left half-written")
+    assert "Traceback" not in err
+    assert out == ""
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["slow"]
+
+
+SLOW = """
+import shutil, time
+import zhiyin.data.prepare as prepare
+
+usual = prepare._ingested
+
+def slowly(engine, log):
+    time.sleep(20)
+    return usual(engine, log)
+
+prepare._ingested = slowly
+"""
+"""Makes reading take long enough to be interrupted for certain."""

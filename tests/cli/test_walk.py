@@ -1,5 +1,8 @@
 """The walk of a new user: raw files, a dataset, its quality, a comparison, a model, a list with reasons."""
 
+import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -130,3 +133,40 @@ def test_a_recipe_needs_no_catalogue(zhiyin: Zhiyin, shop: Path, tmp_path: Path)
     done = zhiyin("prepare", "--recipe", recipe, "--out", tmp_path / "d", "--json")
     assert done.code == 0, done.err
     assert done.json["steps"][-1]["name"] == "minimum_counts"
+
+
+def test_other_tables_and_ways_of_writing_are_named_at_the_prompt(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    (tmp_path / "events.txt").write_text("who~what~when\nada~007~13/02/2024\nbob~007~14/02/2024\n")
+    (tmp_path / "goods.csv").write_text("sku,title\n007,Skyfall\n")
+    roles = ("--role", "user_id=who", "--role", "item_id=what", "--role", "time=when")
+    reading = ("--read", "delimiter=~", "--read", "time_format=%d/%m/%Y")
+    items = ("--items", tmp_path / "goods.csv", "--role", "items.item_id=sku")
+    events = ("--events", tmp_path / "events.txt", *roles, *reading)
+    done = zhiyin("prepare", *events, *items, "--out", tmp_path / "d", "--json")
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"users": 2, "items": 1, "events": 2}
+    assert pq.read_table(tmp_path / "d" / "items.parquet").to_pylist()[0]["title"] == "Skyfall"
+
+
+def test_ids_with_commas_quotes_and_line_ends_are_written_as_csv(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    odd = ['a "b"', "c,d", "e\nf", "日本🎌", "[bold]"]
+    rows = [(f"u{user}", item) for user in range(6) for item in odd if (user + len(item)) % 5]
+    with (tmp_path / "events.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("user_id", "item_id"), *rows])
+    assert zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d").code == 0
+    assert zhiyin("fit", "item_knn", "--data", tmp_path / "d", "--out", tmp_path / "m").code == 0
+    history = '"a ""b""","c,d","e\nf"'
+    done = zhiyin("recommend", "--model", tmp_path / "m", "--history", history, "-k", 2, "--json")
+    assert done.code == 0, done.err
+    listed = done.json["recommendations"][0]
+    assert {item["item_id"] for item in listed["items"]} == {"日本🎌", "[bold]"}
+    assert "unknown_history_items" not in listed
+    people = zhiyin("recommend", "--model", tmp_path / "m", "--history", history, "-k", 2)
+    assert "[bold]" in people.out
+
+
+def test_a_closed_pipe_is_no_failure(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m zhiyin list | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "rror" not in done.stderr
+    assert done.stdout.startswith("models")

@@ -446,3 +446,9 @@ class Odd(PreparationStep):
 def test_somebody_elses_step_takes_part() -> None:
     dataset = prepare(timed(*[("u", f"i{n}", n) for n in range(6)]), steps=[Odd()])
     assert lists(dataset) == {"u": ["i1", "i3", "i5"]}
+
+
+def test_context_that_is_not_kept_is_named() -> None:
+    events = pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "device": ["web", "app"]})
+    dataset = prepare(EventLog.of(events, context=["device"]))
+    assert "context that a dataset does not keep: device" in dataset.manifest.steps[0].note

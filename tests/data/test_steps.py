@@ -401,7 +401,7 @@ def test_steps_use_no_words_beyond_the_portable_subset() -> None:
         ({"name": "sessions", "gap": 3}, "unknown setting of sessions 'gap'"),
         ({"users": 3}, "a step is a name"),
         (7, "a step is a name"),
-        ("zhiyin.run:Run", "not a preparation step"),
+        ("zhiyin.run:Run", "is no preparation step"),
     ],
 )
 def test_wrong_steps_are_refused_with_a_reason(spec: Any, said: str) -> None:

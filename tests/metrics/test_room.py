@@ -92,7 +92,7 @@ def test_labels(written: str, label: str) -> None:
         ("recall@5[truncated=perhaps]", "'truncated' of recall"),
         ("recall@5[truncated]", "was not understood"),
         ("no.such.module:Thing@5", "package.module:Class"),
-        ("zhiyin.metrics.base:World", "not a subclass"),
+        ("zhiyin.metrics.base:World", "is no metric"),
         ("base@10", "unknown metric 'base'"),
     ],
 )

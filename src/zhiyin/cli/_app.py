@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from zhiyin.cli import compare, data, doctor, fit, listing, prepare, quality, quickstart, recommend, tune
 
+
+class Unread(Exception):  # noqa: N818 - nothing failed
+    """Nobody reads the output any more (`zhiyin list | head -1`)."""
+
+
+class Verbs(TyperGroup):
+    """The verbs; a closed pipe is answered by `main`, typer would call it a failure."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise Unread from None
+
+
 app = typer.Typer(
     name="zhiyin",
+    cls=Verbs,
     help="A recommender that understands its users: raw events in; compared, explained recommendations out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,9 +78,23 @@ def settings_by_model(texts: Sequence[str] | None, models: Sequence[str]) -> dic
     return found
 
 
-def names_of(text: str) -> list[str]:
-    """The names in a comma-separated list."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def command(*parts: object) -> str:
+    """A command to run next, written so that a shell understands it."""
+    return shlex.join(["zhiyin", *map(str, parts)])
+
+
+def names_of(text: str, option: str) -> list[str]:
+    """The names in a comma-separated list.
+
+    Raises:
+        ConfigError: there are none, or one came twice.
+    """
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise ConfigError(f"{option} came empty; write names, separated by commas")
+    if twice := [name for name in found if found.count(name) > 1]:
+        raise ConfigError(f"{option} names {twice[0]!r} twice; once is enough")
+    return found
 
 
 def read_value(text: str) -> Any:
@@ -113,8 +128,9 @@ def open_data(text: str, run: Run) -> Dataset:
     """
     from zhiyin.data.dataset import Dataset
 
-    if (Path(text) / "manifest.json").is_file():
-        return Dataset.load(text)
+    folder = Path(text).expanduser()
+    if (folder / "manifest.json").is_file():
+        return Dataset.load(folder)
     return _prepared(text, run)
 
 

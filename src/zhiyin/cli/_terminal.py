@@ -1,65 +1,87 @@
-"""What the terminal shows: results on standard output, progress and notes on standard error."""
+"""What the terminal shows: results on standard output, progress and notes on standard error.
+
+Text from data (ids, titles, names of files) goes through `plain` before it is printed among markup: it may hold
+anything, also what a terminal would obey.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Letters that move the cursor, turn the direction of writing, or cannot be written at all."""
+
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one message to standard error and end with an exit code."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {_escape(message)}", soft_wrap=True)
+    _console(stderr=True).print(f"[bold red]error:[/] {plain(message)}", soft_wrap=True)
     sys.exit(code)
 
 
 def note(message: str) -> None:
     """Print one line to standard error."""
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False).print(message, soft_wrap=True)
+    _console(stderr=True).print(plain(message), soft_wrap=True)
 
 
-def say(*parts: Any) -> None:
-    """Print a result to standard output."""
-    from rich.console import Console
-
-    Console(highlight=False).print(*parts)
+def say(*parts: Any, wrap: bool = True) -> None:
+    """Print a result, with markup, to standard output; lines that people copy are not to be wrapped."""
+    _console().print(*parts, soft_wrap=not wrap)
 
 
 def say_json(content: Any) -> None:
-    """Print one JSON document to standard output."""
+    """Print one JSON document to standard output, in letters that it can write."""
+    import json
+
     from zhiyin.artifacts import to_json
 
-    sys.stdout.write(to_json(content))
+    text = to_json(content)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2) + "\n"
+    sys.stdout.write(text)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", numbers_from: int = 1) -> Any:
-    """A terminal table; columns from `numbers_from` on are aligned right."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", numbers_from: int | None = None
+) -> Any:
+    """A terminal table. Columns of numbers are aligned right; of texts, those from `numbers_from` on.
+
+    A cell may be a list of lines.
+    """
     from rich import box
     from rich.table import Table
 
+    listed = [list(row) for row in rows]
     found = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for place, name in enumerate(header):
-        justify: Any = "right" if place >= numbers_from else "left"
-        found.add_column(name, justify=justify, overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        found.add_row(*(_escape(_cell(value)) for value in row))
+        column = [row[place] for row in listed]
+        right = place >= numbers_from if numbers_from is not None else _are_numbers(column)
+        found.add_column(plain(name), justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in listed:
+        found.add_row(*(_cell(value) for value in row))
     return found
+
+
+def _are_numbers(column: Sequence[Any]) -> bool:
+    known = [value for value in column if value is not None]
+    return bool(known) and all(isinstance(value, (int, float)) for value in known)
 
 
 def fitting(header: Sequence[str], rows: Sequence[Sequence[str]], expendable: Sequence[str]) -> tuple[list[str], Any]:
     """The columns of a table that fit into the terminal side by side; expendable ones go first, in their order."""
-    from rich.console import Console
+    from rich.cells import cell_len
 
-    room = Console().width
+    room = _console().width
     kept = list(range(len(header)))
     for name in expendable:
-        if sum(max(len(row[at]) for row in (header, *rows)) + 2 for at in kept) <= room:
+        widths = [max(cell_len(row[at]) for row in (header, *rows)) for at in kept]
+        if sum(widths) + 3 * len(kept) + 1 <= room:  # two spaces and a border at each
             break
         kept = [at for at in kept if header[at].partition("@")[0] != name]
     return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
@@ -68,15 +90,32 @@ def fitting(header: Sequence[str], rows: Sequence[Sequence[str]], expendable: Se
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, (list, tuple)):
+        return "\n".join(plain(line) for line in value)
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else plain(str(value))
 
 
-def _escape(text: str) -> str:
+def plain(text: str) -> str:
+    r"""A text that is printed as it stands, among markup: what a terminal would obey is spelt out.
+
+    >>> plain("a[b]\n")
+    'a\\[b]\\n'
+    """
     from rich.markup import escape
 
-    return escape(text)
+    return escape(_UNSEEN.sub(_spelt, text))
+
+
+def _spelt(letter: re.Match[str]) -> str:
+    return letter.group().encode("unicode_escape").decode("ascii")
+
+
+def _console(stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False)
 
 
 class Bars:
@@ -84,14 +123,12 @@ class Bars:
 
     def track(self, steps: Iterable[T], total: int | None, description: str) -> Iterator[T]:
         """Yield every step and move a bar."""
-        from rich.console import Console
-
-        console = Console(stderr=True)
+        console = _console(stderr=True)
         if not console.is_terminal:
             yield from steps
             return
         with _bar(console) as progress:
-            yield from progress.track(steps, total=total, description=_escape(description))
+            yield from progress.track(steps, total=total, description=plain(description))
 
 
 def _bar(console: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,39 +37,48 @@ def compare(
     from zhiyin.metrics import DEFAULT
 
     run = opt.make_run(seed, threads)
-    names = opt.names_of(models)
+    names = opt.names_of(models, "--models")
     chosen = {name: (name, opt.read_values(own)) for name, own in opt.settings_by_model(settings, names).items()}
     report = run_compare(
         opt.open_data(data, run),
         chosen,
         split=opt.make_splitter(split, split_set, seed),
-        metrics=opt.names_of(metrics) if metrics else DEFAULT,
+        metrics=DEFAULT if metrics is None else opt.names_of(metrics, "--metrics"),
         k=k,
         exclude_seen=not include_seen,
         run=run,
         out=out,
         overwrite=overwrite,
     )
+    say_json(report.to_dict()) if json else show(report)
     if out is not None:
         note(f"report: {out / 'report.html'}")
-    say_json(report.to_dict()) if json else show(report)
+    note(f"next: {_next(report, data, out)}")
+
+
+def _next(report: Report, data: str, out: Path | None) -> str:
+    """The command to run after this one: keep what was found, else fit the best model."""
+    if out is None:
+        return "the same with --out DIR, for a report with all lists, slices and example users"
+    chosen = [part for name, value in report.best.given.items() for part in ("-o", f"{name}={value}")]
+    return opt.command("fit", report.best.component, "--data", data, *chosen, "--out", "my-model")
 
 
 def show(report: Report) -> None:
     """Print the protocol, the table and the verdict."""
-    from zhiyin.cli._terminal import fitting, say, table
+    from zhiyin.cli._terminal import fitting, plain, say, table
 
     header, rows = fitting(*report.rows(), EXPENDABLE)
-    say(f"[bold]{report.protocol.sentence()}[/]")
+    say(f"[bold]{plain(report.protocol.sentence())}[/]")
     for warning in report.warnings:
-        say(f"[yellow]note:[/] {warning}")
-    say(table(header, rows))
+        say(f"[yellow]note:[/] {plain(warning)}")
+    say(table(header, rows, numbers_from=1))
     _skipped(report.skipped)
-    say(report.verdict())
+    say(plain(report.verdict()))
 
 
 def _skipped(skipped: Any) -> None:
-    from zhiyin.cli._terminal import say
+    from zhiyin.cli._terminal import plain, say
 
     for name, reason in skipped.items():
-        say(f"[yellow]skipped[/] {name}: {reason}")
+        say(f"[yellow]skipped[/] {plain(name)}: {plain(reason)}")

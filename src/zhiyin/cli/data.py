@@ -27,7 +27,7 @@ def list_sets(json: opt.Json = False) -> None:
         for name, one in found.items()
         if not name.startswith("amazon-")
     ]
-    say(table(["name", "what it is", "events", "here"], rows, numbers_from=2))
+    say(table(["name", "what it is", "events", "here"], rows))
     amazon = [name for name in found if name.startswith("amazon-")]
     for year, prefix in (("2014", "amazon-"), ("2018", "amazon-2018-")):
         own = [name for name in amazon if name.startswith("amazon-2018-") == (year == "2018")]
@@ -39,7 +39,7 @@ def list_sets(json: opt.Json = False) -> None:
 @app.command()
 def describe(name: Annotated[str, typer.Argument(help="The set's name.")], json: opt.Json = False) -> None:
     """Say what a data set is, under which licence, where it comes from and which files `--from` expects."""
-    from zhiyin.cli._terminal import say, say_json
+    from zhiyin.cli._terminal import plain, say, say_json
     from zhiyin.data import catalog
 
     found = catalog.describe(name)
@@ -47,7 +47,7 @@ def describe(name: Annotated[str, typer.Argument(help="The set's name.")], json:
         say_json(found)
         return
     for line in catalog.lines(name):
-        say(line)
+        say(plain(line), wrap=False)
 
 
 @app.command()
@@ -57,7 +57,7 @@ def get(
     json: opt.Json = False,
 ) -> None:
     """Fetch a data set from its official place, or read it from a folder, into the cache."""
-    from zhiyin.cli._terminal import Bars, note, say, say_json
+    from zhiyin.cli._terminal import Bars, note, plain, say, say_json
     from zhiyin.data import catalog
 
     for line in catalog.lines(name):
@@ -66,5 +66,5 @@ def get(
     if json:
         say_json({"name": name, "folder": str(folder)})
         return
-    say(f"{folder}")
+    say(plain(str(folder)), wrap=False)
     note(f"next: zhiyin compare --data {name} --models popularity,item_knn,ease")

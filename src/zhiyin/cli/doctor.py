@@ -108,7 +108,7 @@ def _advice() -> list[str]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from zhiyin.cli._terminal import say, table
+    from zhiyin.cli._terminal import plain, say, table
 
     say(f"[bold]zhiyin {found['zhiyin']}[/] on Python {found['python']}, {found['platform']}")
     say(f"{found['cores']} cores, {found['memory_gib']} GiB memory")
@@ -120,6 +120,6 @@ def _show(found: dict[str, Any]) -> None:
         (name, "yes" if one["installed"] else "no", one["adds"], one["install"] or "")
         for name, one in found["extras"].items()
     ]
-    say(table(["extra", "there", "adds", "install with"], rows, numbers_from=9))
+    say(table(["extra", "there", "adds", "install with"], rows))
     for line in found["advice"]:
-        say(f"[yellow]note:[/] {line}")
+        say(f"[yellow]note:[/] {plain(line)}")

@@ -21,12 +21,11 @@ def fit(
 ) -> None:
     """Fit one model on all events of a data set and save it."""
     from zhiyin import models
+    from zhiyin.artifacts import check_free
     from zhiyin.cli._terminal import note
-    from zhiyin.errors import DataError
 
     recommender = models.get(model)(**opt.read_values(opt.settings_of(settings)))
-    if out.exists() and not overwrite:
-        raise DataError(f"{out} is there already; choose another --out, or replace it with --overwrite")
+    check_free(out, overwrite, "config.json")
     run = opt.make_run(seed, threads)
     recommender.fit(opt.open_data(data, run), run=run).save(out, overwrite=overwrite)
-    note(f"saved: {out}   next: zhiyin recommend --model {out} --history 'ITEM,ITEM'")
+    note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--history')} 'ITEM,ITEM'")

@@ -36,27 +36,42 @@ def listing(
     found = {one: list(importlib.import_module(ROOMS[one]).available()) for one in rooms}
     if json:
         say_json(found)
-        return
-    _names(found)
+    elif room is None:
+        _names(found)
+    else:
+        _summaries(room, found[room])
 
 
 def _names(found: dict[str, list[str]]) -> None:
-    from zhiyin.cli._terminal import say
+    from zhiyin.cli._terminal import note, say
 
     for room, names in found.items():
         say(f"[bold]{room}[/]: {', '.join(names)}")
-    say("[dim]settings of one: zhiyin list models item_knn[/]")
+    note("next: zhiyin list models (what each is), zhiyin list models item_knn (its settings)")
+
+
+def _summaries(room: str, names: list[str]) -> None:
+    """What each component of a room is: the first line of its file, read without importing it."""
+    import ast
+    import importlib
+    from pathlib import Path
+
+    from zhiyin.cli._terminal import note, say, table
+
+    folder = Path(str(importlib.import_module(ROOMS[room]).__file__)).parent
+    texts = (ast.get_docstring(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))) for name in names)
+    rows = [(name, (text or "").partition("\n")[0]) for name, text in zip(names, texts, strict=True)]
+    say(table([room, "what it is"], rows))
+    note(f"next: zhiyin list {room} {names[0]} (its settings)")
 
 
 def _settings(component: Any, json: bool) -> None:
-    import typing
+    from zhiyin.cli._terminal import plain, say, say_json, table
 
-    from zhiyin.cli._terminal import say, say_json, table
-
-    config = typing.get_type_hints(component)["config"]
+    config = component.settings()
     if json:
         say_json(config.model_json_schema())
         return
-    say((component.__doc__ or "").strip().splitlines()[0])
+    say(plain((component.__doc__ or "").strip().partition("\n")[0]))
     rows = [(name, str(field.default), field.description or "") for name, field in config.model_fields.items()]
-    say(table(["setting", "default", "what it does"], rows, numbers_from=9))
+    say(table(["setting", "default", "what it does"], rows))

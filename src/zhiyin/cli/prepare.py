@@ -1,19 +1,27 @@
-"""`zhiyin prepare`: raw tables in, a prepared dataset and its quality report out."""
+"""`zhiyin prepare`: raw tables in, a prepared dataset out; or later events appended to one."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zhiyin.cli import _options as opt
+from zhiyin.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from zhiyin.data.dataset import Dataset
     from zhiyin.run import Run
 
 Source = "A file, a glob, a folder, or a database address such as sqlite:///shop.db?table=orders."
+
+TABLES = ("events", "items", "users")
+
+_TOKEN = re.compile(r"""(?:[^\s"'\[{]|"[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\}|["'\[{])+""")
+"""A word of a step; blanks inside quotes and brackets do not end it."""
 
 
 def prepare(
@@ -25,14 +33,25 @@ def prepare(
     data: Annotated[str | None, typer.Option("--data", help="Instead: a public set's name, or folder:PATH.")] = None,
     role: Annotated[
         list[str] | None,
-        typer.Option("--role", help="Which column plays a role: user_id=uid, time=ts, ... Repeatable."),
+        typer.Option(
+            "--role",
+            help="Which column plays a role: user_id=uid, time=ts; of another table items.item_id=sku. Repeatable.",
+        ),
+    ] = None,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--read",
+            help="How a table is written: delimiter=~, time_format=%d/%m/%Y, time_unit=ms, header=false, encoding=gbk, "
+            "table=orders; of another table items.delimiter=~. Repeatable.",
+        ),
     ] = None,
     step: Annotated[
         list[str] | None,
         typer.Option("--step", help="A step in order: 'minimum_counts users=5 items=5'; see `zhiyin list steps`."),
     ] = None,
     append_to: Annotated[
-        Path | None, typer.Option("--append-to", help="Add the events to this prepared folder.")
+        Path | None, typer.Option("--append-to", help="Add the events (items, users) to this prepared folder.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call the dataset.")] = None,
     memory: Annotated[int, typer.Option("--memory", min=256, help="Memory limit of the engine, MiB.")] = 2048,
@@ -43,21 +62,21 @@ def prepare(
 ) -> None:
     """Prepare raw events (and items, users) as a dataset: parsed, cleaned, sorted, counted; bad rows set aside."""
     from zhiyin.data.prepare import append, prepare
-    from zhiyin.errors import ConfigError
 
     run = opt.make_run(seed, threads)
     if append_to is not None:
+        _refuse("--append-to", out=out, recipe=recipe, data=data, step=step, name=name, overwrite=overwrite)
         if events is None:
             raise ConfigError("--append-to needs the new events: --events FILE")
-        dataset = append(append_to, _log(events, role), run=run)
+        tables = _tables({"events": events, "items": items, "users": users}, role, read)
+        dataset = append(append_to, **tables, run=run, memory_mib=memory)
         _tell(dataset, append_to, json)
         return
     if out is None:
         raise ConfigError("where to? name a folder with --out DIR")
-    sources = _sources(events, items, users, data, recipe, role)
     dataset = prepare(
-        **sources,
-        steps=recipe if recipe is not None and not step else _steps(step),
+        **_sources(events, items, users, data, recipe, role, read),
+        steps=_steps(step, recipe, seed),
         out=out,
         name=name,
         run=run,
@@ -67,10 +86,34 @@ def prepare(
     _tell(dataset, out, json)
 
 
-def _log(text: str, roles: list[str] | None) -> Any:
-    from zhiyin.data.tables import EventLog
+def prepare_public(name: str, out: Path, run: Run, overwrite: bool) -> Dataset:
+    """Prepare a public data set (or folder:PATH) with the default steps."""
+    from zhiyin.data.prepare import prepare
 
-    return EventLog.read(text, roles=opt.settings_of(roles))
+    return prepare(**_public(name), out=out, name=name, run=run, overwrite=overwrite)
+
+
+def show(dataset: Dataset) -> None:
+    """Print what came out: the counts, the rows that each step removed, and what happened there."""
+    from zhiyin.cli._terminal import plain, say, table
+
+    steps = dataset.manifest.steps
+    say(plain(repr(dataset)))
+    rows = [(one.name, one.rows_before, one.rows_after, one.rows_before - one.rows_after) for one in steps]
+    say(table(["step", "rows before", "rows after", "removed"], rows))
+    say(table(["step", "what happened"], [(one.name, one.note.split("; ")) for one in steps]))
+
+
+def _tell(dataset: Dataset, out: Path, json: bool) -> None:
+    from zhiyin.cli._terminal import note, say_json
+
+    say_json(dataset.manifest.to_dict()) if json else show(dataset)
+    if (out / "quarantine.parquet").is_file():
+        note(f"the refused rows, each with its reason: {out / 'quarantine.parquet'}")
+    note(f"prepared: {out}   next: {opt.command('quality', '--data', out, '--out', 'quality.html')}")
+
+
+# ---------------------------------------------------------------------- where the tables are
 
 
 def _sources(
@@ -80,62 +123,89 @@ def _sources(
     data: str | None,
     recipe: Path | None,
     roles: list[str] | None,
+    readings: list[str] | None,
 ) -> dict[str, Any]:
-    from zhiyin.data import catalog
-    from zhiyin.data.prepare import Preparation
-    from zhiyin.data.sources.folder import open_folder
-    from zhiyin.data.tables import Catalogue, EventLog, Users
-    from zhiyin.errors import ConfigError
-
-    if sum(one is not None for one in (events, data, recipe)) != 1:
-        raise ConfigError("say where the events are: one of --events FILE, --data NAME or --recipe FILE")
+    """The tables of `prepare`; those that a recipe names are left to it."""
     if data is not None:
-        found = open_folder(catalog.resolve(data))
-        return {"events": found[0], "items": found[1], "users": found[2]}
-    if recipe is not None:
-        written = Preparation.load(recipe)
-        return {
-            "events": EventLog.from_recipe(recipe),
-            "items": Catalogue.from_recipe(recipe) if written.items else None,
-            "users": Users.from_recipe(recipe) if written.users else None,
-        }
+        _refuse("--data", events=events, items=items, users=users, recipe=recipe, role=roles, read=readings)
+        return _public(data)
+    if events is None and recipe is None:
+        raise ConfigError("say where the events are: --events FILE, --data NAME or --recipe FILE")
+    return _tables({"events": events, "items": items, "users": users}, roles, readings)
+
+
+def _public(name: str) -> dict[str, Any]:
+    from zhiyin.data import catalog
+    from zhiyin.data.sources.folder import open_folder
+
+    return dict(zip(TABLES, open_folder(catalog.resolve(name)), strict=True))
+
+
+def _refuse(option: str, **others: Any) -> None:
+    """Refuse options that mean nothing beside one, rather than to pass them over."""
+    given = [f"--{name}" for name, value in others.items() if value]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} cannot be said together with {option}; leave one of them out")
+
+
+def _tables(places: Mapping[str, str | None], roles: list[str] | None, readings: list[str] | None) -> dict[str, Any]:
+    """The raw tables at some places; a table of which nothing is said is left to be read as its recipe says."""
+    from zhiyin.data.tables import Catalogue, EventLog, Users
+
+    mapped, written = _by_table(roles, "--role"), _by_table(readings, "--read")
+    for table in (*mapped, *written):
+        if places[table] is None:
+            raise ConfigError(f"--role and --read of {table} need --{table} FILE")
+    kinds = {"events": EventLog, "items": Catalogue, "users": Users}
     return {
-        "events": _log(str(events), roles),
-        "items": Catalogue.read(items) if items else None,
-        "users": Users.read(users) if users else None,
+        table: _table(kinds[table], place, mapped[table], opt.read_values(written[table]))
+        if place is not None and (table in mapped or table in written)
+        else place
+        for table, place in places.items()
     }
 
 
-def _steps(texts: list[str] | None) -> list[Any] | None:
-    """The steps of `name setting=value setting=value` texts; None for the defaults."""
-    from zhiyin.data import steps
+def _by_table(texts: list[str] | None, option: str) -> dict[str, dict[str, str]]:
+    """Names and values by table; without a table's name in front they are for the events."""
+    from collections import defaultdict
 
-    if not texts:
-        return None
-    found = []
-    for text in texts:
-        name, *settings = text.split()
-        found.append(steps.get(name)(**opt.read_values(opt.settings_of(settings))))
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, value in opt.settings_of(texts).items():
+        table, dot, own = name.rpartition(".")
+        if dot and table not in TABLES:
+            raise ConfigError(f"{option} {name}={value}: {unknown('table', table, TABLES)}")
+        found[table or "events"][own] = value
     return found
 
 
-def _tell(dataset: Dataset, out: Path, json: bool) -> None:
-    from zhiyin.cli._terminal import note, say, say_json, table
+def _table(kind: Any, place: str, roles: Mapping[str, str], reading: Mapping[str, Any]) -> Any:
+    from zhiyin.data.tables import TableRecipe
 
-    if json:
-        say_json(dataset.manifest.to_dict())
-        return
-    say(repr(dataset))
-    rows = [
-        (one.name, one.rows_before, one.rows_after, one.rows_before - one.rows_after, one.note)
-        for one in dataset.manifest.steps
-    ]
-    say(table(["step", "rows before", "rows after", "removed", "what happened"], rows))
-    note(f"prepared: {out}   next: zhiyin quality --data {out} --out quality.html")
+    for name in ("path", "roles"):
+        if name in reading:
+            raise ConfigError(f"--read {name}=... came; write --{kind.schema.what} FILE and --role ROLE=COLUMN instead")
+    values = TableRecipe.read({"path": place, "roles": dict(roles), **reading}, "--read").model_dump()
+    return kind.read(values.pop("path"), **values)
 
 
-def prepare_public(name: str, out: Path, run: Run, overwrite: bool) -> Dataset:
-    """Prepare a public data set (or folder:PATH) with the default steps."""
-    from zhiyin.data.prepare import prepare
+# ---------------------------------------------------------------------- steps
 
-    return prepare(**_sources(None, None, None, name, None, None), out=out, name=name, run=run, overwrite=overwrite)
+
+def _steps(texts: Sequence[str] | None, recipe: Path | None, seed: int) -> Any:
+    """The steps of `name setting=value setting=value` texts, or the recipe; None for the defaults."""
+    if not texts:
+        return recipe
+    if recipe is not None:
+        raise ConfigError("--step came beside --recipe: write all steps in the recipe, or leave it out")
+    return [_step(text, seed) for text in texts]
+
+
+def _step(text: str, seed: int) -> Any:
+    from zhiyin.data import steps
+
+    words = _TOKEN.findall(text)
+    if not words:
+        raise ConfigError("--step came empty; write for example --step 'minimum_counts users=5 items=5'")
+    kind, settings = steps.get(words[0]), opt.read_values(opt.settings_of(words[1:]))
+    drawn = {"seed": seed} if "seed" in kind.settings().model_fields else {}
+    return kind(**drawn | settings)

@@ -40,11 +40,11 @@ def quality(
 
 def show(found: Quality) -> None:
     """Print the facts and the findings with their advice."""
-    from zhiyin.cli._terminal import say, table
+    from zhiyin.cli._terminal import plain, say, table
 
     say(table(["fact", "value"], found.summary_rows()))
     for finding in found.findings:
         colour = COLOURS[finding.severity]
-        say(f"[{colour}]{finding.severity}[/] [bold]{finding.title}[/]: {finding.detail}")
+        say(f"[{colour}]{finding.severity}[/] [bold]{plain(finding.title)}[/]: {plain(finding.detail)}")
         if finding.advice:
-            say(f"   → {finding.advice}")
+            say(f"   → {plain(finding.advice)}")

@@ -43,24 +43,22 @@ def quickstart(
 
 
 def _heading(number: int, text: str) -> None:
-    from zhiyin.cli._terminal import say
+    from zhiyin.cli._terminal import plain, say
 
-    say(f"\n[bold cyan]{number}. {text}[/]")
+    say(f"\n[bold cyan]{number}. {plain(text)}[/]")
 
 
 def _prepare(data: str, out: Path, run: Run) -> Dataset:
-    from zhiyin.cli._terminal import say, table
-    from zhiyin.cli.prepare import prepare_public
+    from zhiyin.cli._terminal import plain, say
+    from zhiyin.cli.prepare import prepare_public, show
     from zhiyin.data import catalog
 
     _heading(1, f"Get and prepare {data}")
     if data in catalog.available():
         for line in catalog.lines(data):
-            say(f"[dim]{line}[/]")
+            say(f"[dim]{plain(line)}[/]")
     dataset = prepare_public(data, out / "dataset", run, overwrite=True)
-    rows = [(one.name, one.rows_before, one.rows_after, one.note) for one in dataset.manifest.steps]
-    say(table(["step", "rows before", "rows after", "what happened"], rows))
-    say(repr(dataset))
+    show(dataset)
     return dataset
 
 
@@ -101,13 +99,14 @@ def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:
 def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
     from zhiyin.cli._terminal import say, table
     from zhiyin.cli.recommend import show, titles
+    from zhiyin.errors import shortened
 
     user = _typical(dataset)
     query = dataset.query_of(user)
-    names = dataset.item_titles()
+    names = [shortened(name) for name in dataset.item_titles()]
     _heading(4, f"What user {user} did last, and what {model.name} recommends")
     say(table(["the last events of their history"], [(names[item],) for item in query.histories.item[-8:]]))
-    show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model))
+    show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model), k=10)
 
 
 def _typical(dataset: Dataset) -> str:

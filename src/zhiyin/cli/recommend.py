@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zhiyin.cli import _options as opt
+from zhiyin.errors import shortened
+
+LONGEST = 60
+"""Letters of an id or a title that a table shows; of a longer one the middle is left out."""
 
 if TYPE_CHECKING:
     from zhiyin.data.dataset import Dataset
@@ -44,15 +48,15 @@ def recommend(
         _queries(user, history, dataset),
         k,
         exclude_seen=not include_seen,
-        allow=_ids(allow) if allow else None,
-        exclude=_ids(exclude) if exclude else (),
+        allow=None if allow is None else _some_ids(allow, "--allow"),
+        exclude=() if exclude is None else _some_ids(exclude, "--exclude"),
         reasons=reasons,
         run=run,
     )
     if json:
         say_json({"recommendations": found.to_dicts()})
     else:
-        show(found, titles(dataset, recommender))
+        show(found, titles(dataset, recommender), k)
 
 
 def _queries(users: list[str] | None, history: str | None, dataset: Dataset | None) -> Queries | list[Query]:
@@ -71,10 +75,28 @@ def _queries(users: list[str] | None, history: str | None, dataset: Dataset | No
 
 
 def _ids(line: str) -> list[str]:
-    """The ids of one CSV line; an id with a comma stands in double quotes."""
+    """The ids of one CSV line; an id with a comma, a quote or a line end stands in double quotes."""
     import csv
+    import io
 
-    return [one.strip() for row in csv.reader([line], skipinitialspace=True) for one in row if one.strip()]
+    from zhiyin.errors import ConfigError
+
+    try:
+        rows = list(csv.reader(io.StringIO(line, newline=""), skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ConfigError(
+            f'{line!r} is not a CSV line ({error}); an id with a comma or a quote is written "an id, with comma", '
+            'a quote inside it ""'
+        ) from None
+    return [one.strip() for row in rows for one in row if one.strip()]
+
+
+def _some_ids(line: str, option: str) -> list[str]:
+    from zhiyin.errors import ConfigError
+
+    if not (found := _ids(line)):
+        raise ConfigError(f"{option} came empty; name at least one item, or leave it out")
+    return found
 
 
 def titles(dataset: Dataset | None, model: Recommender) -> dict[str, str]:
@@ -84,34 +106,38 @@ def titles(dataset: Dataset | None, model: Recommender) -> dict[str, str]:
     return dict(zip(dataset.items.ids.to_pylist(), dataset.item_titles(), strict=True))
 
 
-def show(found: Recommendations, names: dict[str, str]) -> None:
-    """Print each list with its reasons."""
-    from zhiyin.cli._terminal import say, table
+def show(found: Recommendations, names: dict[str, str], k: int) -> None:
+    """Print each list with its reasons; of one shorter than `k`, why."""
+    from zhiyin.cli._terminal import note, say, table
 
     for one in found.to_dicts():
-        title = f"for {one['user_id']}" if "user_id" in one else "for this history"
-        if one.get("unknown_history_items"):
-            title += f" ({one['unknown_history_items']} of its items are unknown to the model)"
         lines = [
-            (
-                item["rank"],
-                names.get(item["item_id"], item["item_id"]),
-                item["score"],
-                item["source"],
-                _why(item, names),
-            )
+            (item["rank"], _name(item["item_id"], names), item["score"], item["source"], _why(item, names))
             for item in one["items"]
         ]
-        say(table(["#", "item", "score", "source", "because"], _aligned(lines), title=title, numbers_from=9))
+        say(table(["#", "item", "score", "source", "because"], lines, title=_title(one)))
+        if len(lines) < k:
+            note(f"{len(lines)} of {k} items: no others are allowed (the history, --allow and --exclude leave none)")
 
 
-def _aligned(lines: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [(f"{rank:>2}", item, score, source, why) for rank, item, score, source, why in lines]
+def _title(one: dict[str, Any]) -> str:
+    from zhiyin.cli._terminal import plain
+
+    title = f"for {plain(shortened(one['user_id']))}" if "user_id" in one else "for this history"
+    unknown = one.get("unknown_history_items", 0)
+    if not unknown:
+        return title
+    return f"{title} ({unknown} {'item' if unknown == 1 else 'items'} of it unknown to the model)"
 
 
-def _why(item: dict[str, Any], names: dict[str, str]) -> str:
-    parts = []
+def _name(item: str, names: dict[str, str]) -> str:
+    return shortened(names.get(item, item), LONGEST)
+
+
+def _why(item: dict[str, Any], names: dict[str, str]) -> list[str]:
+    """The reasons of an item, one a line."""
+    found = []
     for reason in item.get("reasons", ()):
-        name = names.get(reason.get("item_id", ""), reason.get("item_id"))
-        parts.append(" ".join(part for part in (name, reason.get("text")) if part))
-    return "; ".join(parts)
+        name = _name(reason["item_id"], names) if "item_id" in reason else ""
+        found.append(" ".join(part for part in (name, reason.get("text")) if part))
+    return found

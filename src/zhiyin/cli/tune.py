@@ -21,7 +21,7 @@ def tune(
     json: opt.Json = False,
 ) -> None:
     """Search a model's settings on the validation part of a split; the test part is never looked at."""
-    from zhiyin.cli._terminal import say, say_json, table
+    from zhiyin.cli._terminal import note, plain, say, say_json, table
     from zhiyin.evaluation.tune import tune as run_tune
 
     run = opt.make_run(seed, threads)
@@ -30,7 +30,10 @@ def tune(
     if json:
         say_json(found.to_dict())
         return
-    say(table(["setting", "best value"], sorted((name, str(value)) for name, value in found.best.items())))
-    say(f"validation {metric}: {found.value:.4f} (default settings: {found.default_value:.4f}, {trials} trials)")
-    chosen = " ".join(f"-o {name}={value}" for name, value in sorted(found.best.items()))
-    say(f"next: zhiyin compare --data {data} --models {model} {chosen}")
+    if found.best:
+        say(table(["setting", "best value"], sorted((name, str(value)) for name, value in found.best.items())))
+    else:
+        say("nothing that was tried beats the default settings")
+    say(f"validation {plain(metric)}: {found.value:.4f} (default settings: {found.default_value:.4f}, {trials} trials)")
+    chosen = [part for name, value in sorted(found.best.items()) for part in ("-o", f"{name}={value}")]
+    note(f"next: {opt.command('compare', '--data', data, '--models', model, *chosen)}")

@@ -196,15 +196,25 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise DataError(f"{_said(str(error))}; give it more memory (memory_mib) or more disk") from error
+        raise DataError(
+            f"{_said(str(error))}; give it more memory (memory_mib, at the prompt --memory) or more disk"
+        ) from error
     except (duckdb.Error, pa.ArrowException) as error:
         raise DataError(_said(str(error))) from error
 
 
+FULL = ("No space left on device", "File too large", "Disk quota exceeded")
+"""What the operating system says where a disk or a quota is full."""
+
+
 def _said(message: str) -> str:
-    """The first line of a message; of a failed write, what the operating system said."""
+    """The first line of a message; of a failed write, what the operating system said, and of which file."""
     inner = re.search(r'"exception_message":"((?:[^"\\]|\\.)*)"', message)
-    return inner.group(1).replace("\\", "") if inner else message.strip().splitlines()[0]
+    line = inner.group(1).replace("\\", "") if inner else message.strip().splitlines()[0]
+    if any(words in line for words in FULL):
+        line = re.sub(r'Could not write file "(?:[^"]*/)?([^"]*)"', r"cannot write \1", line)
+        return f"{line}; free some space on that disk, or write elsewhere; nothing was left half-written"
+    return line
 
 
 def _quoted(path: Path) -> str:

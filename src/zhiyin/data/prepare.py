@@ -123,8 +123,8 @@ def prepare(
     Args:
         events: an `EventLog`, a path (file, glob, folder, database address), or any dataframe; None takes those that a
             recipe file in `steps` names.
-        items: a `Catalogue`, a path or a dataframe.
-        users: `Users`, a path or a dataframe.
+        items: a `Catalogue`, a path or a dataframe; None takes that of a recipe file, where it names one.
+        users: `Users`, a path or a dataframe; likewise.
         steps: what to do to the events in order: steps, names, or mappings with `name` and settings; or a whole recipe
             (`Preparation`, or the path of a TOML file). None removes exact duplicates and weighs kinds of events only.
         out: the folder to write; None keeps the dataset in memory alone.
@@ -145,8 +145,7 @@ def prepare(
         ConfigError: an unknown step or setting.
     """
     recipe, made = Preparation.plan(steps)
-    if events is None:
-        events, items, users = _from_recipe(recipe, steps, items, users)
+    events, items, users = _from_recipe(recipe, steps, events, items, users)
     log = _log(events, recipe)
     recipe = recipe.but(
         name=name or recipe.name or (log.name if out is None else Path(out).name),
@@ -205,7 +204,7 @@ class _Work:
     appendable: bool
 
     def prepare(self, target: Path, log: EventLog, items: Any, users: Any, overwrite: bool = False) -> None:
-        with new_folder(target, overwrite) as folder, self._opened(folder) as engine:
+        with new_folder(target, overwrite, "manifest.json") as folder, self._opened(folder) as engine:
             table, part = _ingested(engine, log)
             tables = _rows_of(items, "items"), _rows_of(users, "users")
             if self.appendable:
@@ -265,17 +264,20 @@ class _Work:
         write_dataset(engine, events, folder, manifest, items, users, self.recipe.catalogue, self.run)
 
 
-def _from_recipe(recipe: Preparation, steps: Any, items: Any, users: Any) -> tuple[Any, Any, Any]:
-    """The tables that a recipe file names; a catalogue and users that were given beat its own."""
+def _from_recipe(recipe: Preparation, steps: Any, events: Any, items: Any, users: Any) -> tuple[Any, Any, Any]:
+    """The tables that a recipe file names; those that were given beat its own."""
     from zhiyin.data.tables import Catalogue, EventLog, Users
 
-    if not isinstance(steps, (str, Path)):
+    if isinstance(steps, (str, Path)):
+        if events is None:
+            events = EventLog.from_recipe(steps)
+        if items is None and recipe.items:
+            items = Catalogue.from_recipe(steps)
+        if users is None and recipe.users:
+            users = Users.from_recipe(steps)
+    if events is None:
         raise ConfigError("where are the events? give `events`, or the path of a recipe with a section [events]")
-    if items is None and recipe.items:
-        items = Catalogue.from_recipe(steps)
-    if users is None and recipe.users:
-        users = Users.from_recipe(steps)
-    return EventLog.from_recipe(steps), items, users
+    return events, items, users
 
 
 def _log(events: Any, recipe: Preparation) -> EventLog:
@@ -310,7 +312,10 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
     table = parts.number(engine, RAW, found.clock, [match.role for match in found.columns])
     next_row = int(engine.scalar(f"SELECT MAX(row_number) FROM {table.table}")) + 1
     engine.drop(*(name for name in engine.tables() if name.startswith(RAW)))
-    for note in found.notes:
+    notes = [*found.notes]
+    if log.context:
+        notes.append(f"context that a dataset does not keep: {', '.join(log.context)}")
+    for note in notes:
         logger.info("%s", note)
     part = Part(
         found.clock,
@@ -320,7 +325,7 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
         next_row,
         dict(found.reasons),
         tuple(dict(source) for source in found.sources),
-        tuple(found.notes),
+        tuple(notes),
     )
     return table, part
 

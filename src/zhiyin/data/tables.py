@@ -116,7 +116,7 @@ class RawTable:
             name: what people call it; the name of the file by default.
             time_format: how times are written, as a strptime format or "iso"; guessed when absent.
             time_unit: the unit of Unix times (s, ms, us, ns); guessed when absent.
-            context: further columns to keep beside the roles.
+            context: further columns to read and check beside the roles.
             table: the table of a database.
             query: a query of a database, instead of a table.
             delimiter: between the cells of a text file.

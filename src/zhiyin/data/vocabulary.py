@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zhiyin.arrays import AnyArray, IntVector
-from zhiyin.errors import DataError, unknown
+from zhiyin.errors import DataError, shortened, unknown
+
+COMPARED = 10_000
+"""To how many ids an unknown one is compared letter by letter, to name the nearest."""
 
 
 class Vocabulary:
@@ -82,8 +85,30 @@ class Vocabulary:
         """
         found = self._number.get(str(one), -1)
         if found < 0:
-            raise DataError(unknown(what, str(one), self._number))
+            raise DataError(self._unknown(str(one), what))
         return found
+
+    def _unknown(self, one: str, what: str) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(one, self._alike(one), n=3, cutoff=0.6)
+        if near:
+            return unknown(what, one, near)
+        some = ", ".join(shortened(other) for other in self.ids[:5].to_pylist())
+        return f"unknown {what} {shortened(one)!r}; there are {len(self):,}, such as {some}"
+
+    def _alike(self, one: str) -> list[str]:
+        """Ids that may be meant: all of a few; of many, some that share the first or the last half of the letters.
+
+        (Every id that differs in one place shares one of them.)
+        """
+        if len(self) <= COMPARED:
+            return list(self._number)
+        half = len(one) // 2
+        either = pc.or_(pc.starts_with(self.ids, one[:half]), pc.ends_with(self.ids, one[half:]))
+        near_length = pc.less_equal(pc.abs(pc.subtract(pc.utf8_length(self.ids), len(one))), 2)
+        found: list[str] = self.ids.filter(pc.and_(either, near_length)).to_pylist()
+        return found[:COMPARED]
 
     def take(self, numbers: IntVector) -> Vocabulary:
         """A vocabulary of some of the ids, in the order of `numbers`."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zhiyin.artifacts import check_free
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import ConfigError, DataError, LeakageError, ZhiyinError
 from zhiyin.evaluation.assemble import Outcome, Plan, Round, assemble
@@ -78,7 +79,7 @@ def compare(
         seeds: the seeds of the runs, by default `run.seed`; with several, values are means over them with their spread.
         run: threads, memory, progress.
         out: a folder to write the report to.
-        overwrite: whether `out` may be there already.
+        overwrite: replace a report that is in `out` already.
 
     Raises:
         ConfigError: an unknown model, setting, split or metric; a list longer than the catalogue; two models of one
@@ -88,8 +89,8 @@ def compare(
         LeakageError: `split` was not made from `dataset`.
     """
     run = run or Run()
-    if out is not None and Path(out).exists() and not overwrite:
-        raise DataError(f"{out} is there already; choose another name or overwrite it on purpose")
+    if out is not None:
+        check_free(out, overwrite, "report.json")
     running = contestants(models, baselines, dataset)
     plan = _plan(dataset, split, metrics, k, exclude_seen, tuple(seeds or (run.seed,)), run)
     outcomes, failures, best = _run_all(running, plan)

@@ -167,13 +167,13 @@ class Report:
         """Write the report to a folder, whole or not at all.
 
         Raises:
-            DataError: the folder is there already and `overwrite` is off, or the disk refuses.
+            DataError: the folder is there already and `overwrite` is off (or it holds no report), or the disk refuses.
         """
         from zhiyin.evaluation.report_page import page_of
 
-        with new_folder(folder, overwrite) as work:
+        with new_folder(folder, overwrite, "report.json") as work:
             (work / "report.json").write_text(to_json(self.to_dict()), encoding="utf-8")
-            page_of(self).write(work / "report.html")
+            (work / "report.html").write_text(page_of(self).html(), encoding="utf-8")
             pq.write_table(self.per_query, work / "per_query.parquet", compression="zstd")
             pq.write_table(self.targets, work / "targets.parquet", compression="zstd")
             (work / "recommendations").mkdir()

@@ -50,19 +50,11 @@ def parse(label: str) -> Metric:
     found = _LABEL.fullmatch(label.strip())
     if found is None:
         raise ConfigError(f'metric {label!r} was not understood; write "ndcg@10", "rmse" or "recall@5[truncated=true]"')
-    kind = _kind(found["name"])
+    name = found["name"]
+    kind: type[Metric] = get(name if ":" in name else name.lower().replace("-", "_"))
     options: dict[str, Any] = dict(re.findall(r"\[(\w+)=([^\[\]]+)\]", found["settings"]))
     if found["k"] is not None:
         options["k"] = found["k"]
         if "k" not in kind.settings().model_fields:
-            raise ConfigError(f"{found['name']} has no cut-off, {label!r} came; write {found['name']!r}")
+            raise ConfigError(f"{name} has no cut-off, {label!r} came; write {name!r}")
     return kind(**options)
-
-
-def _kind(name: str) -> type[Metric]:
-    from zhiyin.metrics.base import Metric
-
-    kind = get(name if ":" in name else name.lower().replace("-", "_"))
-    if not (isinstance(kind, type) and issubclass(kind, Metric)):
-        raise ConfigError(f"{name} is a {type(kind).__name__}, not a subclass of zhiyin.metrics.base.Metric")
-    return kind

@@ -252,7 +252,7 @@ def _readable(name: str) -> Iterator[None]:
 
 def _keep(wanted: PublicSet, source: Source, files: Files, target: Path, origin: dict[str, Any]) -> Path:
     """Read the files and write the set into the cache, whole or not at all."""
-    with new_folder(target, overwrite=True) as folder:
+    with new_folder(target, overwrite=True, mark="source.json") as folder:
         with _readable(wanted.name):
             counts = _write(source.parse(files), folder)
         _compare(wanted, counts)
@@ -264,7 +264,7 @@ def _keep(wanted: PublicSet, source: Source, files: Files, target: Path, origin:
             "rows": counts,
             "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_text(folder / "source.json", to_json(content))
+        (folder / "source.json").write_text(to_json(content), encoding="utf-8")
     return target
 
 

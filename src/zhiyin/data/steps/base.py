@@ -120,9 +120,7 @@ class PreparationStep(Component):
         if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
             raise ConfigError(f"a step is a name, or a mapping with `name` and settings; {spec!r} came")
         settings = {key: value for key, value in spec.items() if key != "name"}
-        made = steps.get(spec["name"])(**settings)
-        if not isinstance(made, PreparationStep):
-            raise ConfigError(f"{spec['name']!r} is a {type(made).__name__}, not a preparation step")
+        made: PreparationStep = steps.get(spec["name"])(**settings)
         return made
 
 
