@@ -14,6 +14,7 @@ implicit folding every history in (`recalculate_user=True`), which is what ours 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import clock, peak_mib, write_results
+from _common import RESULTS, clock, peak_mib, write_results
 from zhiyin import models, splitting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.prepare import prepare
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("--name", default="classics")
     chosen = parser.parse_args()
     pythons = {"implicit": sys.executable, **dict(one.split("=", 1) for one in chosen.peer)}
-    results: dict[str, Any] = {}
+    results = known(chosen.name)
     for name in chosen.sets:
         dataset = load(name, chosen.data)
         split = splitting.get("leave_last_out")().split(dataset)
@@ -146,7 +147,8 @@ def main() -> None:
             "events": dataset.n_events,
             "cases": len(split.test),
         }
-        results[name] = {"facts": facts, "content_hash": dataset.content_hash, "models": {}}
+        if results.get(name, {}).get("content_hash") != dataset.content_hash:
+            results[name] = {"facts": facts, "content_hash": dataset.content_hash, "models": {}}
         print(f"\n{name}: {facts}")
         for label in chosen.models:
             sides = {"zhiyin": partial(ours, *OURS[label], split)}
@@ -160,6 +162,13 @@ def main() -> None:
         write_results(
             chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results}
         )
+
+
+def known(name: str) -> dict[str, Any]:
+    """The results by set of earlier runs; what is run again replaces its own row."""
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["sets"] if file.is_file() else {}
+    return found
 
 
 def in_turn(sides: dict[str, Callable[[], dict[str, Any]]], repeat: int) -> dict[str, Any]:

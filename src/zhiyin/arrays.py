@@ -1,7 +1,8 @@
-"""Names for the array types that cross a boundary between rooms."""
+"""Names for the array types that cross a boundary between rooms, and the offsets of flat ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,3 +31,14 @@ BoolVector: TypeAlias = NDArray[np.bool_]
 
 AnyArray: TypeAlias = NDArray[Any]
 """An array of any type and shape."""
+
+
+def offsets_of(lengths: Sequence[int] | AnyArray) -> LongVector:
+    """(n + 1,) where each of n pieces begins in a flat array, and the end of the last; in 64 bits, however many.
+
+    >>> offsets_of([2, 0, 3])
+    array([0, 2, 2, 5])
+    """
+    found = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, dtype=np.int64, out=found[1:])
+    return found

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -77,6 +79,19 @@ def test_both_ways_to_the_gram_matrix_agree(dtype: type, monkeypatch: pytest.Mon
         np.testing.assert_allclose(np.tril(found), np.tril(right), rtol=1e-5)
     blocks = gram_matrix(sparse.csr_array(np.ones((5000, 300), dtype)), Run(memory_mib=1))
     assert (np.tril(blocks) == np.tril(np.full((300, 300), 5000))).all()
+
+
+def test_the_sparse_way_to_the_gram_matrix_takes_little_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SPARSE_COST", 0.0)
+    rng = np.random.default_rng(0)
+    taken = sparse.csr_array(sparse.random(3000, 1500, 0.03, random_state=rng).astype(np.float32))
+    assert (taken.T @ taken).nnz > 0.9 * 1500**2  # whole, it would take three times the memory of the matrix
+    tracemalloc.start()
+    gram = gram_matrix(taken, Run(memory_mib=1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < gram.nbytes + 6 * 2**20
+    np.testing.assert_allclose(gram, taken.toarray().T @ taken.toarray(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_lower_half_is_mirrored_over_block_borders() -> None:

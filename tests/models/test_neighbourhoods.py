@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
 from zhiyin.models import _similarities
 from zhiyin.models._neighbourhoods import NeighbourhoodConfig, distinct
 from zhiyin.models._signals import Signal, Told
-from zhiyin.models._similarities import Similarity
+from zhiyin.models._similarities import Similarity, SimilarityConfig
 from zhiyin.models.item_knn import ItemKNN
 from zhiyin.models.user_knn import UserKNN
 from zhiyin.run import Run
@@ -152,6 +153,17 @@ def test_freshness_weighs_the_entries_of_the_query(name: str) -> None:
         else:
             expected = (w * a * b).sum() / np.sqrt((w * a**2 * both).sum() * (w * b**2 * both).sum())
         assert found[left, other] == pytest.approx(expected, rel=1e-4), (left, other)
+
+
+@pytest.mark.parametrize("weighting", ["none", "bm25", "tfidf"])
+def test_dislikes_weigh_as_likes_of_their_size_the_other_way(weighting: str) -> None:
+    config = SimilarityConfig(weighting=weighting)  # type: ignore[arg-type]
+    likes = sparse.csr_array(np.array([[1, 4, 0, 0.5], [0, 2, 3, 0]], np.float32))
+    some = np.array([1, -1, 1, -1, 1], np.float32)
+    mixed = sparse.csr_array((likes.data * some, likes.indices, likes.indptr), shape=likes.shape)
+    right, found = (Signal(config, rows).of(rows).vectors.data for rows in (likes, mixed))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, right * some, rtol=1e-6)
 
 
 def test_dense_and_sparse_features_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

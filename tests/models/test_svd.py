@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,17 @@ def test_no_values_are_refused_with_the_way_out() -> None:
     model = SVD(embedding_size=4).fit(world)
     with pytest.raises(DataError, match="values="):
         model.recommend(Query.of(["i0001"]), k=3)
+
+
+def test_a_history_without_values_is_a_strangers_whoever_stands_beside_it() -> None:
+    world = tastes()
+    model = SVD().fit(world)
+    past = Histories.of_lists([[1, 2], [3]])
+    queries = Queries(replace(past, value=np.array([np.nan, np.nan, 4], np.float32)), model.vocabulary)
+    both, alone = model.recommend(queries, k=5), model.recommend(queries.slice(0, 1), k=5)
+    assert both.ids(0) == alone.ids(0)
+    nobody = Queries(Histories.of_lists([[]]), model.vocabulary)
+    np.testing.assert_array_equal(model._score(queries)[0], model._score(nobody)[0])
 
 
 def test_an_item_without_a_rating_is_not_listed() -> None:

@@ -38,7 +38,7 @@ def quickstart(
     report = _compare(dataset, out, run)
     model = _save(report, dataset, out, run)
     _one_user(model, dataset, run)
-    note(f"\nall of it took {time.perf_counter() - start:.0f} s")
+    note(f"all of it took {time.perf_counter() - start:.0f} s")
     _next(out, dataset)
 
 
@@ -121,15 +121,18 @@ def _next(out: Path, dataset: Dataset) -> None:
     from zhiyin.cli._terminal import say
 
     some = ",".join(dataset.items.decode(dataset.histories.of(0)[:2]))
-    say(f"""
+    say(
+        f"""
 [bold]What there is now[/]
   {out / "report" / "report.html"}    the comparison: table, trade-offs, slices, example users
   {out / "quality.html"}          the quality of the data, and what to do about it
-  {out / "model"}                 the best model, fitted on everything
+  {out / "model"}                 the best model that looks at the history, fitted on everything
 
 [bold]What to run next[/]
   zhiyin recommend --model {out / "model"} --history '{some}' --data {out / "dataset"}
   zhiyin compare --data {out / "dataset"} --models ease,item_knn --split leave_last_out --out my-report
   zhiyin tune item_knn --data {out / "dataset"}
   zhiyin prepare --events YOUR.csv --out my-dataset      (your own log: CSV, JSON lines, Parquet, SQLite, PostgreSQL)
-""")
+""",
+        wrap=False,
+    )

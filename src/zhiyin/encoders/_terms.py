@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, DoubleVector
+from zhiyin.arrays import AnyArray, DoubleVector, offsets_of
 from zhiyin.errors import DataError, unknown
 
 KEYWORDS = ("creator", "brand", "type")
@@ -164,7 +164,7 @@ class TermSpace:
         """(n_items, n_terms) float32 vectors of the items of a table, of length 1, or empty without a known term."""
         number = {term: place for place, term in enumerate(self.terms)}
         lists = [[number[term] for term in terms if term in number] for terms in term_lists(table, self.fields)]
-        offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists], dtype=np.int64)])
+        offsets = offsets_of([len(one) for one in lists])
         flat = np.fromiter((place for one in lists for place in one), np.int32, offsets[-1])
         found = sparse.csr_array((np.ones(len(flat)), flat, offsets), shape=(len(lists), len(self.terms)))
         found.sum_duplicates()

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntMatrix, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntMatrix, IntVector, LongVector, offsets_of
 from zhiyin.data.histories import Histories
 from zhiyin.errors import DataError
 
@@ -142,9 +142,9 @@ class Lists:
     def category_mix(self, k: int, vectors: sparse.csr_array) -> sparse.csr_array:
         """(n, n_categories) the sum of the category `vectors` (n_items, n_categories) of the first `k` places."""
         items = self.items[:, :k]
-        offsets = np.concatenate([[0], np.cumsum(self.n_listed(k))])
         flat = items[items >= 0]
-        listed = sparse.csr_array((np.ones(len(flat)), flat, offsets), shape=(len(self), self.world.n_items))
+        parts = (np.ones(len(flat)), flat, offsets_of(self.n_listed(k)))
+        listed = sparse.csr_array(parts, shape=(len(self), self.world.n_items))
         return sparse.csr_array(listed @ vectors)
 
     @cached_property

@@ -125,38 +125,45 @@ def _solve(systems: AnyArray, right: FloatMatrix) -> FloatMatrix:
 
 
 class FactorRecommender(VectorRecommender):
-    """A vector model that says nothing to an empty history, and nothing about an item that no training event touched.
+    """A vector model that keeps silent where it knows nothing.
 
-    A model may write `_prepare`: what it derives from the item vectors, after fitting and after loading alike.
+    It says nothing about an item that no training event touched, and nothing to a history whose vector is zero
+    throughout: to an empty one, or one of dislikes or of such items alone.
+
+    A model calls `_prepare` when it is fitted, and may add to it what else it derives from the item vectors.
     """
 
     learns: ClassVar[tuple[str, ...]] = ("item_vectors",)
 
+    _known: BoolVector
+    """(n_items,) whether training says anything of the item."""
+
     def _prepare(self) -> None:
-        """Derive what is not saved; nothing here."""
+        """Derive what is not saved; called after fitting and after loading alike."""
+        self._known = (self.popularity > 0) & self.item_vectors.any(axis=1)
 
     def _read(self, folder: Path) -> None:
         super()._read(folder)
         self._prepare()
 
     def _score(self, queries: Queries) -> FloatMatrix:
-        scores = super()._score(queries)
-        scores[:, self.popularity == 0] = NOTHING
-        scores[queries.histories.lengths == 0] = NOTHING
+        vectors = self._encode(queries)
+        scores: FloatMatrix = vectors @ self.item_vectors.T
+        scores[:, ~self._known] = NOTHING
+        scores[~vectors.any(axis=1)] = NOTHING
         return scores
 
     def _best(
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
     ) -> tuple[IntMatrix, FloatMatrix]:
         """The best of `_score`, without ever holding it."""
-        touched = self.popularity > 0
-        allowed = touched if allowed is None else allowed & touched
+        allowed = self._known if allowed is None else allowed & self._known
         some = None if allowed.all() else allowed
         seen = block.histories if exclude_seen else None
         vectors = self._encode(block)
         items, scores = search(vectors, self.item_vectors, k, seen=seen, allowed=some, run=Run(threads=1))
-        empty = block.histories.lengths == 0
-        items[empty], scores[empty] = -1, np.nan
+        silent = ~vectors.any(axis=1)
+        items[silent], scores[silent] = -1, np.nan
         return items, scores
 
 

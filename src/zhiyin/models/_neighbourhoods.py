@@ -19,6 +19,7 @@ from zhiyin.arrays import (
     IntMatrix,
     IntVector,
     LongVector,
+    offsets_of,
 )
 from zhiyin.config import Search, setting
 from zhiyin.data.dataset import Dataset
@@ -61,8 +62,7 @@ def nearest(compare: Similarity, left: Profiles, config: NeighbourhoodConfig, ow
         numbers, values, counts = _nearest_entries(compare.entries(left), config, own)
     else:
         numbers, values, counts = _nearest_of(compare(left), config, own)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return sparse.csr_array((values, numbers, offsets), shape=(len(counts), compare.n))
+    return sparse.csr_array((values, numbers, offsets_of(counts)), shape=(len(counts), compare.n))
 
 
 def _nearest_entries(

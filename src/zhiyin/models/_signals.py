@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, DoubleVector, FloatVector
+from zhiyin.arrays import AnyArray, DoubleVector, FloatVector, offsets_of
 from zhiyin.data.histories import Histories
 from zhiyin.models._similarities import SETS, Profiles, SimilarityConfig, Sparse
 
@@ -32,7 +32,7 @@ class Told:
         strength = self.histories.strength().astype(np.float64)
         if self.freshness is not None:
             strength *= self.freshness
-        parts = (strength, self.histories.item, self.histories.offsets.astype(np.int32))
+        parts = (strength, self.histories.item, self.histories.offsets)
         return sparse.csr_array(parts, shape=(len(self.histories), self.n_items))
 
     @cached_property
@@ -91,8 +91,7 @@ def latest(histories: Histories, n_items: int, data: FloatVector) -> Sparse:
     last = np.append(np.diff(key[order]) > 0, True)[: len(key)]
     chosen = order[last]
     counts = np.bincount(histories.owner()[chosen], minlength=len(histories))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    parts = (data[chosen].astype(np.float32), histories.item[chosen].astype(np.int32), offsets)
+    parts = (data[chosen].astype(np.float32), histories.item[chosen].astype(np.int32), offsets_of(counts))
     return sparse.csr_array(parts, shape=(len(histories), n_items))
 
 
@@ -112,7 +111,7 @@ class Signal:
         n, n_columns = rows.shape
         if config.weighting != "none":
             self.idf = np.log(max(1, n)) - np.log1p(np.bincount(rows.indices, minlength=n_columns))
-            self.mean_length = max(float(rows.sum()) / max(1, n), 1e-12)
+            self.mean_length = max(float(np.abs(rows.data).sum(dtype=np.float64)) / max(1, n), 1e-12)
         if config.similarity == "adjusted_cosine":
             self.column_means = np.nan_to_num(means(rows.T.tocsr()))
 
@@ -134,16 +133,20 @@ class Signal:
         return with_data(rating, (rating.data - middle).astype(np.float32))
 
     def _weighted(self, strength: Sparse) -> Sparse:
-        """BM25 (Robertson & Walker, SIGIR 1994) or TF-IDF, rows as documents and columns as terms."""
+        """BM25 (Robertson & Walker, SIGIR 1994) or TF-IDF, rows as documents and columns as terms.
+
+        A dislike, of negative strength, weighs as much as a like of its size, the other way.
+        """
         if self.config.weighting == "none":
             return strength
-        idf, x = self.idf[strength.indices], strength.data.astype(np.float64)
+        sign, size = np.sign(strength.data), np.abs(strength.data).astype(np.float64)
+        idf = sign * self.idf[strength.indices]
         if self.config.weighting == "tfidf":
-            return with_data(strength, (np.sqrt(x) * idf).astype(np.float32))
+            return with_data(strength, (np.sqrt(size) * idf).astype(np.float32))
         k1, b = self.config.k1, self.config.b
-        length = np.asarray(strength.sum(axis=1), np.float64) / self.mean_length
+        length = np.asarray(with_data(strength, size).sum(axis=1)) / self.mean_length
         norm = np.repeat(1 - b + b * length, np.diff(strength.indptr))
-        return with_data(strength, (x * (k1 + 1) / (k1 * norm + x) * idf).astype(np.float32))
+        return with_data(strength, (size * (k1 + 1) / (k1 * norm + size) * idf).astype(np.float32))
 
 
 def with_data(matrix: Sparse, data: AnyArray) -> Sparse:

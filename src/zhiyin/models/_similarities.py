@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix
+from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix, offsets_of
 from zhiyin.config import Config, Search, setting
 from zhiyin.retrieval.exact import NOTHING
 
@@ -146,8 +146,8 @@ def _without_rows(matrix: Sparse, rows: AnyArray) -> Sparse:
     keep[rows] = False
     lengths = np.diff(matrix.indptr)
     entries = np.repeat(keep, lengths)
-    offsets = np.concatenate([[0], np.cumsum(lengths * keep)]).astype(np.int32)
-    return sparse.csr_array((matrix.data[entries], matrix.indices[entries], offsets), shape=matrix.shape)
+    parts = (matrix.data[entries], matrix.indices[entries], offsets_of(lengths * keep))
+    return sparse.csr_array(parts, shape=matrix.shape)
 
 
 class Measure:

@@ -64,6 +64,7 @@ class ALS(FactorRecommender):
         self._prepare()
 
     def _prepare(self) -> None:
+        super()._prepare()
         vectors = self.item_vectors.astype(np.float64)
         self._prior = vectors.T @ vectors + self.config.regularization * np.eye(vectors.shape[1])
         self._ridge = Ridge(self.item_vectors, self._prior)

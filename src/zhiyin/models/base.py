@@ -78,12 +78,15 @@ class Recommender(Component):
         Here: leave one out, the drop of the score when the event had not happened. It is right for any model; a model
         whose score is a sum over the history returns the summands themselves.
         """
-        n = query.histories.n_events
-        keep = ~np.eye(n, dtype=bool)
-        whole = query.take(np.zeros(n + 1, np.int64))
-        mask = np.concatenate([np.ones(n, bool), keep.ravel()])
-        without = Queries(whole.histories.keep(mask), query.items, whole.now)
-        scores = np.concatenate([self._score(block)[:, items] for block in without.blocks(self._rows(Run()))])
+        n, rows = query.histories.n_events, self._rows(Run())
+        events = np.arange(n)
+        parts = [self._score(query)[:, items]]
+        for start in range(0, n, rows):
+            left_out = events[start : start + rows]
+            copies = query.take(np.zeros(len(left_out), np.int64))
+            kept = copies.histories.keep((events != left_out[:, None]).ravel())
+            parts.append(self._score(replace(copies, histories=kept))[:, items])
+        scores = np.concatenate(parts)
         scores = np.where(np.isfinite(scores), scores, 0)
         found: FloatMatrix = (scores[:1] - scores[1:]).astype(np.float32)
         return found
@@ -118,10 +121,12 @@ class Recommender(Component):
         """Learn from a dataset; `validation` (cases of a split) only for models that stop early on it.
 
         Raises:
-            DataError: the dataset is empty or lacks what the model needs (times, values, text, ...).
+            DataError: the dataset is empty, lacks what the model needs (times, values, text, ...), or has weights that
+                are no numbers.
         """
         if not train.n_events:
             raise DataError(f"{self.name} cannot learn from {train.name!r}: it has no events")
+        check_weights(train)
         if self.needs != "none":
             train.need(self.needs, self.name)  # type: ignore[arg-type]
         self.items, self.kinds = train.items, train.kinds
@@ -198,14 +203,14 @@ class Recommender(Component):
         return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
 
     def encode(self, queries: Asked) -> Queries:
-        """Queries in the numbers of the model's own vocabulary."""
+        """Queries in the numbers of the model's own vocabulary, without events that are later than their moment."""
         if isinstance(queries, Query):
             queries = [queries]
         if isinstance(queries, Queries):
-            return queries.translate(self.vocabulary)
-        return Queries.encode(queries, self.vocabulary, self.kinds)
+            return until_now(queries.translate(self.vocabulary))
+        return until_now(Queries.encode(queries, self.vocabulary, self.kinds))
 
-    def _numbers(self, ids: Sequence[str]) -> IntVector:
+    def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
         if isinstance(ids, str):
             raise DataError(f"a list of item ids was expected, but one text came: {ids!r}")
         return np.array([self.vocabulary.number(one, "item") for one in ids], np.int32)
@@ -324,15 +329,48 @@ class RatingPredictor(Recommender):
     """A model that also predicts the value (rating) that a user would give to an item."""
 
     def predict(self, queries: Asked, items: Sequence[str] | IntVector) -> FloatVector:
-        """(n,) the predicted value of pair `i`: query `i` and item `i` (ids, or numbers of the model's vocabulary)."""
+        """(n,) the predicted value of pair `i`: query `i` and item `i` (ids, or numbers of the model's vocabulary).
+
+        Raises:
+            DataError: there is not one item for each query, an item is unknown, or values are not known.
+        """
         batch = self.encode(queries)
-        numbers = items if isinstance(items, np.ndarray) else self._numbers(items)
+        given = isinstance(items, np.ndarray) and items.dtype.kind in "iu"
+        numbers: AnyArray = np.asarray(items) if given else self._numbers(items)
         if len(numbers) != len(batch):
             raise DataError(f"{len(batch)} queries came with {len(numbers)} items; one item for each query is expected")
-        return self._predict(batch, np.asarray(numbers, np.int32))
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.n_items:
+            raise DataError(
+                f"item numbers from {numbers.min()} to {numbers.max()} came, the catalogue has 0 to {self.n_items - 1}"
+            )
+        return self._predict(batch, numbers.astype(np.int32))
 
     def _predict(self, queries: Queries, items: IntVector) -> FloatVector:
         raise NotImplementedError
+
+
+def check_weights(train: Dataset) -> None:
+    """Refuse events whose weight is no number.
+
+    Raises:
+        DataError: some weight is NaN or infinite.
+    """
+    weight = train.histories.weight
+    wrong = 0 if weight is None else int(np.count_nonzero(~np.isfinite(weight)))
+    if wrong:
+        raise DataError(
+            f"{wrong:,} of {train.n_events:,} events of {train.name!r} have a weight that is NaN or infinite; give "
+            "each a number, or leave such events out"
+        )
+
+
+def until_now(queries: Queries) -> Queries:
+    """The same queries without the events that are later than their moment: asked as of then, they are not known."""
+    past, now = queries.histories, queries.now
+    if now is None or past.time is None:
+        return queries
+    known = past.time <= np.repeat(now, past.lengths)
+    return queries if known.all() else replace(queries, histories=past.keep(known))
 
 
 def load(path: str | Path) -> Recommender:

@@ -69,8 +69,8 @@ class EASE(Recommender):
     def _score(self, queries: Queries) -> FloatMatrix:
         taken = queries.histories.matrix(self.n_items)
         scores = _product(taken, self.weights)
+        scores[~scores.any(axis=1)] = NOTHING  # an empty history, or one of items that training never met
         scores[:, self.popularity == 0] = NOTHING
-        scores[queries.histories.lengths == 0] = NOTHING
         return scores
 
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
@@ -93,15 +93,18 @@ def _product(taken: sparse.csr_array, weights: Any) -> FloatMatrix:
 def gram_matrix(taken: sparse.csr_array, run: Run) -> AnyArray:
     """(n_items, n_items) XᵀX of a sparse (n_users, n_items) X, of its type, in Fortran order; at least the lower half.
 
-    The sparse product costs Σ_u length_u² slow steps, the dense one n_users · n_items² / 2 fast ones, in blocks of
-    users; the cheaper is taken.
+    The sparse product costs Σ_u length_u² slow steps, the dense one n_users · n_items² / 2 fast ones; the cheaper is
+    taken, the sparse one in blocks of items, the dense one in blocks of users.
     """
     n_users, n_items = taken.shape
     lengths = np.diff(taken.indptr).astype(np.float64)
-    if SPARSE_COST * (lengths**2).sum() < n_users * float(n_items) ** 2 / 2:
-        product: AnyArray = (taken.T @ taken).toarray(order="F")
-        return product
     gram: AnyArray = np.zeros((n_items, n_items), taken.dtype, order="F")
+    if SPARSE_COST * (lengths**2).sum() < n_users * float(n_items) ** 2 / 2:
+        by_item = taken.T.tocsr()
+        step = run.block_rows((8 + 2 * taken.dtype.itemsize) * n_items)  # as if the sparse product had no zeros
+        for start in range(0, n_items, step):
+            gram[:, start : start + step] = (by_item[start : start + step] @ taken).toarray().T
+        return gram
     update = blas.ssyrk if taken.dtype == np.float32 else blas.dsyrk
     step = run.block_rows(taken.dtype.itemsize * n_items)
     for start in range(0, n_users, step):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix, FloatVector, IntVector, LongVector
+from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix, FloatVector, IntVector, LongVector, offsets_of
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
@@ -48,8 +48,7 @@ class Ratings:
         """The same ratings as rows of the other side."""
         owner = np.repeat(np.arange(len(self.offsets) - 1, dtype=np.int32), np.diff(self.offsets))
         order = np.argsort(self.other, kind="stable")
-        ends = np.cumsum(np.bincount(self.other, minlength=n_others), dtype=np.int64)
-        return Ratings(np.concatenate([[0], ends]), owner[order], self.value[order])
+        return Ratings(offsets_of(np.bincount(self.other, minlength=n_others)), owner[order], self.value[order])
 
 
 class SVD(RatingPredictor):
@@ -68,12 +67,11 @@ class SVD(RatingPredictor):
 
     def _fit(self, train: Dataset, validation: object, run: Run) -> None:
         known = _with_values(train.histories)
-        if known is None or not known.n_events:
+        if known.value is None or not known.n_events:
             raise DataError(
                 f"svd learns from values (ratings), and {train.name!r} has none; give its events a column `value`, or "
                 "take a model of implicit feedback such as als"
             )
-        assert known.value is not None
         self.mean = np.array([known.value.mean(dtype=np.float64)], np.float32)
         self.limits = np.array([known.value.min(), known.value.max()], np.float32)
         self.rated = np.bincount(known.item, minlength=train.n_items).astype(np.int64)
@@ -98,14 +96,13 @@ class SVD(RatingPredictor):
     def _encode(self, queries: Queries) -> FloatMatrix:
         """(n_queries, 1 + d) the bias b_u and the vector p_u of each history; zeros for an empty one."""
         known = _with_values(queries.histories)
-        if known is None:
+        if known.value is None:
             if queries.histories.n_events:
                 raise DataError(
-                    "svd reads the values (ratings) of a history, and this one has none; give them as in "
+                    "svd reads the values (ratings) of a history, and these have none; give them as in "
                     'Query.of(["item"], values=[4.0])'
                 )
             return np.zeros((len(queries), self.item_vectors.shape[1]), np.float32)
-        assert known.value is not None
         return self._solve(Ratings(known.offsets, known.item, known.value - self.mean[0]), self.item_vectors)
 
     def _score(self, queries: Queries) -> FloatMatrix:
@@ -142,12 +139,9 @@ class SVD(RatingPredictor):
         return Reason("popularity", value, text=f"valued at {value:.1f} by {int(self.rated[item]):,} events")
 
 
-def _with_values(histories: Histories) -> Histories | None:
-    """The histories with only the events whose value is known; None where there is no value at all."""
-    if histories.value is None:
-        return None
-    known = histories.keep(~np.isnan(histories.value))
-    return known if known.n_events or not histories.n_events else None
+def _with_values(histories: Histories) -> Histories:
+    """The histories with only the events whose value is known; as they are without a column of values."""
+    return histories if histories.value is None else histories.keep(~np.isnan(histories.value))
 
 
 def _beside_one(vectors: AnyArray) -> AnyArray:

@@ -8,6 +8,7 @@ class TestEASE(RecommenderSuite):
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -169,7 +170,21 @@ class RecommenderSuite:
         assert "fit" in raises(NotFittedError, lambda: self.model(**self.options).recommend(queries, k=1))
         assert "unknown setting" in raises(ConfigError, lambda: self.model(no_such_setting=1))
 
-    def test_more_of_the_future_changes_nothing_that_was_fitted(self) -> None:
+    def test_what_came_after_the_moment_of_a_query_changes_nothing(self) -> None:
+        world = tastes()
+        model = self.fitted(world)
+        queries = world.queries(np.arange(20))
+        time = queries.histories.time
+        assert time is not None
+        now = np.array([np.median(times) for times in np.split(time, queries.histories.offsets[1:-1])]).astype(np.int64)
+        known = queries.histories.keep(time <= np.repeat(now, queries.histories.lengths))
+        assert known.n_events < queries.histories.n_events
+        whole, cut = (replace(queries, histories=one, now=now) for one in (queries.histories, known))
+        ours, right = (model.recommend(one, k=5) for one in (whole, cut))
+        np.testing.assert_array_equal(ours.items, right.items)
+        np.testing.assert_array_equal(ours.scores, right.scores)
+
+    def test_answering_others_changes_nothing(self) -> None:
         world = tastes()
         model = self.fitted(world)
         before = model.recommend(world.queries(np.array([0])), k=5).ids()
