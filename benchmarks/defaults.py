@@ -5,7 +5,8 @@
 FOLDER holds sets of uniform Parquet. Every setting of a small grid is fitted on `split.train` and judged by NDCG@10 on
 (at most 3,000 cases of) `split.validation`: of leave_last_out on every set, and of global_time where times are exact.
 On each of these parts its value is taken relative to the best of the grid; their mean within a set, and then over sets,
-is what counts. Of the settings within one per cent of the best, those with the fewest parts win, and among them the best.
+is what counts. Of the settings within one per cent of the best, those with the fewest parts win, and among them the
+best.
 
 `content` is decided first; `blend` is then judged with that content. A blend's members are fitted once for all methods.
 """
