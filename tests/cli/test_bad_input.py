@@ -148,15 +148,16 @@ def test_an_unknown_id_among_many_is_still_answered_with_the_nearest() -> None:
 
 
 def test_ctrl_c_ends_with_one_line_and_leaves_nothing(shop: Path, tmp_path: Path) -> None:
-    """The interrupt comes while `prepare` works: it is sent as soon as the work folder is there."""
+    """The interrupt comes while `prepare` works: it is sent as soon as the events are being read."""
     command = [sys.executable, "-m", "zhiyin", "prepare", "--events", shop / "events.csv", "--out", tmp_path / "d"]
     slow = {**os.environ, "PYTHONPATH": str(tmp_path / "slow")}
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW)
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=slow)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".d.*")) and time.monotonic() < deadline:
+    while not (tmp_path / "slow" / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert list(tmp_path.glob(".d.*")), "the work folder is there while it works"
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=60)
     assert started.returncode == 130, err
@@ -167,12 +168,13 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing(shop: Path, tmp_path: Path
 
 
 SLOW = """
-import shutil, time
+import pathlib, time
 import zhiyin.data.prepare as prepare
 
 usual = prepare._ingested
 
 def slowly(engine, log):
+    (pathlib.Path(__file__).parent / "begun").touch()
     time.sleep(20)
     return usual(engine, log)
 

@@ -112,7 +112,8 @@ class DuckDBEngine:
                     pass
             except KeyboardInterrupt:
                 self.connection.interrupt()
-                wait([doing])
+                while not wait([doing], timeout=0.1).done:
+                    self.connection.interrupt()  # the first one is lost where the query had not begun yet
                 raise
             return doing.result()
 
