@@ -159,9 +159,7 @@ def main() -> None:
             results[name]["models"][label] = row
             for who, one in row.items():
                 show(label, who, one)
-        write_results(
-            chosen.name, {"protocol": "first of each pair, 5-core, leave last out, stable ties", "sets": results}
-        )
+        write_results(chosen.name, {"protocol": PROTOCOL, "sets": results})
 
 
 def known(name: str) -> dict[str, Any]:

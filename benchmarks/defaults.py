@@ -4,11 +4,12 @@
 
 FOLDER holds sets of uniform Parquet. Every setting of a small grid is fitted on `split.train` and judged by NDCG@10 on
 (at most 3,000 cases of) `split.validation`: of leave_last_out on every set, and of global_time where times are exact.
-On each of these parts its value is taken relative to the best of the grid; their mean within a set, and then over sets,
-is what counts. Of the settings within one per cent of the best, those with the fewest parts win, and among them the
-best.
+A part of fewer than 100 cases is left out, as chance would decide there. On each part a value is taken relative to the
+best of the grid; their mean within a set, and then over sets, is what counts. Of the settings within one per cent of
+the best, those with the fewest parts win, and among them the best.
 
-`content` is decided first; `blend` is then judged with that content. A blend's members are fitted once for all methods.
+`content` is decided first; `blend` is then judged with that content, and decided for each situation: items may say
+nothing (no content), or be too many for ease. The members of all blends are fitted once.
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ SETS = {
 """The sets, and the splits that each allows: of the last two, only the order of events is known for sure."""
 CASES = 3_000
 """A part with more cases is judged on so many of them, drawn with seed 0."""
+LEAST_CASES = 100
 WITHIN = 0.01
 CONTENT: list[Setting] = [
     {"half_life": half_life, "max_share": share}
     for half_life, share in product((None, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0), (1.0, 0.3, 0.1))
 ]
 MEMBERS: tuple[dict[str, float], ...] = (
+    {"item_knn": 1, "popularity": 0.1},
+    {"item_knn": 1, "content": 1},
+    {"item_knn": 1, "popularity": 0.1, "content": 1},
     {"item_knn": 1, "ease": 1},
     {"ease": 1, "content": 1},
     {"item_knn": 1, "ease": 1, "content": 1},
@@ -59,6 +64,13 @@ MEMBERS: tuple[dict[str, float], ...] = (
 BLEND: list[Setting] = [
     {"method": method, "members": members} for members, method in product(MEMBERS, ("zscore", "minmax", "rank", "rrf"))
 ]
+
+SITUATIONS: dict[str, Callable[[Setting], bool]] = {
+    "usual": lambda one: True,
+    "no content": lambda one: "content" not in one["members"],
+    "no ease": lambda one: "ease" not in one["members"],
+    "neither": lambda one: not {"content", "ease"} & set(one["members"]),
+}
 
 
 def parts(data: Path) -> Iterator[tuple[str, Split]]:
@@ -101,41 +113,52 @@ def n_parts(setting: Setting) -> int:
     return (setting["half_life"] is not None) + (setting["max_share"] < 1)
 
 
-def mean_relative(values: dict[str, list[float]]) -> np.ndarray:
+def judged(judge: Callable[[Split], list[float]], data: Path) -> dict[str, dict[str, Any]]:
+    """By part, the number of cases and the value of each setting."""
+    found: dict[str, dict[str, Any]] = {}
+    for part, split in parts(data):
+        cases = split.facts.validation_cases
+        if cases >= LEAST_CASES:
+            found[part] = {"cases": min(CASES, cases), "ndcg@10": judge(split)}
+            print(f"{part}: {min(found[part]['ndcg@10']):.4f} to {max(found[part]['ndcg@10']):.4f}", flush=True)
+    return found
+
+
+def mean_relative(values: dict[str, dict[str, Any]]) -> np.ndarray:
     """(settings,) the value relative to the best of the grid, as the mean over the parts of a set, then over sets."""
-    relative = {part: np.array(row) / max(row) for part, row in values.items()}
+    relative = {part: np.array(one["ndcg@10"]) / max(one["ndcg@10"]) for part, one in values.items()}
     by_set = [np.mean([row for part, row in relative.items() if part.startswith(f"{name},")], axis=0) for name in SETS]
     return np.mean(by_set, axis=0)
 
 
-def decide(name: str, grid: list[Setting], judge: Callable[[Split], list[float]], data: Path) -> dict[str, Any]:
-    values: dict[str, list[float]] = {}
-    cases: dict[str, int] = {}
-    for part, split in parts(data):
-        values[part], cases[part] = judge(split), min(CASES, split.facts.validation_cases)
-        low, high = min(values[part]), max(values[part])
-        print(f"{name}: {part}: {low:.4f} to {high:.4f} on {cases[part]:,} cases", flush=True)
-    relative = mean_relative(values)
-    able = np.flatnonzero(relative >= (1 - WITHIN) * relative.max())
-    chosen = min(able, key=lambda place: (n_parts(grid[place]), -relative[place]))
+def choose(grid: list[Setting], relative: np.ndarray, able: Callable[[Setting], bool] = lambda _: True) -> Setting:
+    """The best of the able settings but for one per cent, which is given for fewer parts."""
+    places = [place for place, setting in enumerate(grid) if able(setting)]
+    best = max(relative[place] for place in places)
+    near = [place for place in places if relative[place] >= (1 - WITHIN) * best]
+    return grid[min(near, key=lambda place: (n_parts(grid[place]), -relative[place]))]
+
+
+def show(grid: list[Setting], relative: np.ndarray) -> None:
     for place in np.argsort(-relative):
-        print(f"  {relative[place]:.4f} {grid[place]} {'<- chosen' if place == chosen else ''}", flush=True)
-    return {
-        "grid": grid,
-        "cases": cases,
-        "ndcg@10": values,
-        "mean_relative": relative.tolist(),
-        "best": grid[int(relative.argmax())],
-        "chosen": grid[int(chosen)],
-    }
+        print(f"  {relative[place]:.4f} {grid[place]}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
-    content = decide("content", CONTENT, judge_content, data)
-    blend = decide("blend", BLEND, lambda split: judge_blends(split, content["chosen"]), data)
+    values = judged(judge_content, data)
+    relative = mean_relative(values)
+    chosen = choose(CONTENT, relative)
+    show(CONTENT, relative)
+    content = {"grid": CONTENT, "parts": values, "mean_relative": relative.tolist(), "chosen": {"usual": chosen}}
+    values = judged(lambda split: judge_blends(split, chosen), data)
+    relative = mean_relative(values)
+    show(BLEND, relative)
+    situations = {name: choose(BLEND, relative, able) for name, able in SITUATIONS.items()}
+    blend = {"grid": BLEND, "parts": values, "mean_relative": relative.tolist(), "chosen": situations}
+    print(content["chosen"], blend["chosen"], sep="\n")
     write_results("defaults", {"judged_on": "validation", "models": {"content": content, "blend": blend}})
 
 

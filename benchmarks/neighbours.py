@@ -10,28 +10,24 @@ of wall and of CPU seconds, and their ratios, are what to look at. Written to be
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from _common import Clock, clock, write_results
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.models.item_knn import ItemKNN
 from zhiyin.models.user_knn import UserKNN
 from zhiyin.run import Run
 
-RESULTS = Path(__file__).parent / "results" / "neighbours.json"
 K, NEIGHBOURS = 10, 100
 
 
@@ -48,49 +44,46 @@ def read(folder: Path) -> Dataset:
     return Dataset.of(kept, items.tolist(), users.tolist(), clock="position", name=folder.name)
 
 
-class Clock:
-    """Wall and CPU seconds of named steps, one entry for each repetition."""
+Seconds: TypeAlias = dict[str, list[Clock]]
+"""Named steps, one clock for each repetition."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, list[tuple[float, float]]] = {}
 
-    def time(self, name: str, action: Callable[[], Any]) -> Any:
-        """Run `action` and note what it took."""
-        wall, cpu = time.perf_counter(), time.process_time()
+def timed(seconds: Seconds, name: str, action: Callable[[], Any]) -> Any:
+    """Run `action` and note what it took."""
+    with clock() as taken:
         result = action()
-        self.seconds.setdefault(name, []).append((time.perf_counter() - wall, time.process_time() - cpu))
-        return result
-
-    def medians(self) -> dict[str, dict[str, float]]:
-        """Median seconds by name."""
-        return {
-            name: {
-                "wall": round(statistics.median(one[0] for one in taken), 4),
-                "cpu": round(statistics.median(one[1] for one in taken), 4),
-            }
-            for name, taken in self.seconds.items()
-        }
+    seconds.setdefault(name, []).append(taken)
+    return result
 
 
-def implicit_round(clock: Clock, matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+def medians(seconds: Seconds) -> dict[str, dict[str, float]]:
+    """Median wall and CPU seconds by step."""
+    return {
+        name: {kind: round(statistics.median(getattr(one, kind) for one in taken), 4) for kind in ("wall", "cpu")}
+        for name, taken in seconds.items()
+    }
+
+
+def implicit_round(seconds: Seconds, matrix: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     from implicit.nearest_neighbours import CosineRecommender
 
     model = CosineRecommender(K=NEIGHBOURS + 1)  # it counts the item itself as its first neighbour
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that it converts its own COO matrix to CSR
-        clock.time("implicit_item.fit", lambda: model.fit(matrix, show_progress=False))
+        timed(seconds, "implicit_item.fit", lambda: model.fit(matrix, show_progress=False))
     everybody = np.arange(matrix.shape[0])
-    found: tuple[np.ndarray, np.ndarray] = clock.time(
+    found: tuple[np.ndarray, np.ndarray] = timed(
+        seconds,
         "implicit_item.recommend",
         lambda: model.recommend(everybody, matrix, N=K, filter_already_liked_items=True),
     )
     return found
 
 
-def our_round(clock: Clock, name: str, model: Any, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    clock.time(f"{name}.fit", lambda: model.fit(data, run=run))
+def our_round(seconds: Seconds, name: str, model: Any, data: Dataset, run: Run) -> tuple[np.ndarray, np.ndarray]:
+    timed(seconds, f"{name}.fit", lambda: model.fit(data, run=run))
     queries = data.queries()
-    found = clock.time(f"{name}.recommend", lambda: model.recommend(queries, K, run=run))
+    found = timed(seconds, f"{name}.recommend", lambda: model.recommend(queries, K, run=run))
     return found.items, found.scores
 
 
@@ -109,15 +102,15 @@ def agreement(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.
 
 
 def measure(data: Dataset, repeat: int, run: Run) -> dict[str, Any]:
-    clock = Clock()
+    taken: Seconds = {}
     matrix = sparse.csr_matrix(data.histories.matrix(data.n_items))
     everything = None
     for _ in range(repeat):
-        theirs = implicit_round(clock, matrix)
-        ours = our_round(clock, "item_knn", ItemKNN(neighbours=NEIGHBOURS), data, run)
-        our_round(clock, "user_knn", UserKNN(neighbours=NEIGHBOURS), data, run)
+        theirs = implicit_round(taken, matrix)
+        ours = our_round(taken, "item_knn", ItemKNN(neighbours=NEIGHBOURS), data, run)
+        our_round(taken, "user_knn", UserKNN(neighbours=NEIGHBOURS), data, run)
         everything = agreement(ours, theirs)
-    seconds = clock.medians()
+    seconds = medians(taken)
     return {"seconds": seconds, "ratios": ratios(seconds), "agreement": everything}
 
 
@@ -152,17 +145,7 @@ def main() -> None:
             **measure(data, arguments.repeat, Run(threads=arguments.threads)),
         }
         print(json.dumps(found[folder.name], indent=2))
-    versions = {name: importlib.metadata.version(name) for name in ("implicit", "numpy", "scipy", "zhiyin")}
-    report = {
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)},
-        "python": platform.python_version(),
-        "versions": versions,
-        "threads": arguments.threads,
-        "repeat": arguments.repeat,
-        "data": found,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_results("neighbours", {"threads": arguments.threads, "repeat": arguments.repeat, "data": found})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
         ["startup.py"],
         ["classics.py", "--data", str(data), *(part for peer in peers for part in ("--peer", peer))],
         ["neighbours.py", *sets],
+        ["bpr_reading.py", "--data", str(data)],
+        ["defaults.py", "--data", str(data)],
         ["evaluation_speed.py", "--data", str(data)],
         ["prepare_scale.py"],
     ]

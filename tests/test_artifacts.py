@@ -95,6 +95,31 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_text(tmp_path / "file" / "below", "text")
 
 
+def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, usual = tmp_path / "thing", Path.rename
+    with new_folder(target) as work:
+        (work / "config.json").write_text("old")
+
+    def interrupted(self: Path, to: Path) -> Path:
+        if to == target and self.name != "it":
+            raise KeyboardInterrupt
+        return usual(self, to)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_folder(target, overwrite=True) as work:
+        (work / "config.json").write_text("new")
+    assert (target / "config.json").read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["thing"]
+
+
+def test_arrays_that_a_disk_refuses_end_in_one_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot write .*thing.*half-written"), new_folder(tmp_path / "thing") as work:
+        save_arrays(work / "missing" / "arrays.safetensors", {"a": np.ones(3)})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_takes_numpy_and_refuses_nan(tmp_path: Path) -> None:
     text = to_json({"b": np.float32(0.5), "a": np.arange(2), "c": Path("x"), "名": "知音"})
     assert text.startswith('{\n  "a": [')

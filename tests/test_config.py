@@ -1,6 +1,7 @@
-from typing import Literal
+from typing import Literal, Self
 
 import pytest
+from pydantic import model_validator
 
 from zhiyin.config import Config, Search, setting
 from zhiyin.errors import ConfigError
@@ -11,6 +12,12 @@ class Example(Config):
     """How fast."""
     mode: Literal["one", "two"] = "one"
     """Which way."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.mode == "two" and self.rate == 1:
+            raise ValueError("two cannot be had at full rate")
+        return self
 
 
 def test_texts_are_converted_and_documented() -> None:
@@ -26,6 +33,9 @@ def test_texts_are_converted_and_documented() -> None:
         ({"rat": 1}, "unknown setting of example 'rat'; did you mean 'rate'"),
         ({"rate": 2}, "setting 'rate' of example: got 2; input should be less than or equal to 1"),
         ({"mode": "three"}, "setting 'mode' of example: got 'three'; input should be 'one' or 'two'"),
+        ({"rate": "inf"}, "input should be a finite number"),
+        ({"rate": float("nan")}, "setting 'rate' of example: got nan"),
+        ({"rate": 1, "mode": "two"}, r"^settings of example: two cannot be had at full rate$"),
     ],
 )
 def test_wrong_settings_are_explained(values: dict[str, object], message: str) -> None:

@@ -154,7 +154,7 @@ def save_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
     except SafetensorError as error:  # which hides that of the operating system
-        raise OSError(str(error).removeprefix("Error while serializing: ")) from error
+        raise OSError(str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")) from error
 
 
 def load_arrays(path: Path) -> dict[str, AnyArray]:

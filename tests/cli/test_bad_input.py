@@ -181,3 +181,123 @@ def slowly(engine, log):
 prepare._ingested = slowly
 """
 """Makes reading take long enough to be interrupted for certain."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--history", '"i0001'], "is not a CSV line"),
+        (["--history", "i0001", "--allow", ""], "--allow came empty"),
+        (["--history", "i0001", "--exclude", " , "], "--exclude came empty"),
+    ],
+)
+def test_lists_of_ids(zhiyin: Zhiyin, prepared: Path, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    assert zhiyin("fit", "popularity", "--data", prepared, "--out", tmp_path / "m").code == 0
+    assert expected in refuse(zhiyin, "recommend", "--model", tmp_path / "m", *arguments)
+
+
+def test_a_list_that_is_short_says_why(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    assert zhiyin("fit", "popularity", "--data", prepared, "--out", tmp_path / "m").code == 0
+    done = zhiyin("recommend", "--model", tmp_path / "m", "--history", "i0001", "--allow", "i0001,i0002")
+    assert done.code == 0
+    assert "1 of 10 items: no others are allowed" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--events", "mysql://db/shop?table=orders"], "addresses of mysql:// cannot be read"),
+        (
+            ["--append-to", "d", "--events", "e.csv", "--step", "bots"],
+            "--step cannot be said together with --append-to",
+        ),
+        (["--append-to", "d"], "--append-to needs the new events"),
+        (["--events", "e.csv"], "--out DIR"),
+    ],
+)
+def test_places_and_options_of_prepare(zhiyin: Zhiyin, arguments: list[str], expected: str) -> None:
+    out = [] if "--append-to" in arguments or expected == "--out DIR" else ["--out", "never"]
+    assert expected in refuse(zhiyin, "prepare", *arguments, *out)
+
+
+def test_a_file_in_the_place_of_data_is_answered_with_the_command(zhiyin: Zhiyin, shop: Path) -> None:
+    message = refuse(zhiyin, "compare", "--data", shop / "events.csv", "--models", "ease")
+    assert "zhiyin prepare --events" in message
+
+
+def test_a_split_that_the_data_do_not_allow_names_those_that_work(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    rows = "\n".join(f"u{number % 20},i{number % 13}" for number in range(200))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id\n{rows}\n")
+    assert zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d").code == 0
+    for split in ("global_time", "leave_last_out"):
+        message = refuse(zhiyin, "compare", "--data", tmp_path / "d", "--models", "ease", "--split", split)
+        assert "user_holdout and cold_items need n" in message
+    done = zhiyin("compare", "--data", tmp_path / "d", "--models", "item_knn", "--split", "user_holdout")
+    assert done.code == 0, done.err
+
+
+def test_what_a_terminal_would_obey_is_spelt_out(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    odd = ["[red]ada", "bob\x1b[31m", ":smile:", "x" * 300]
+    rows = "".join(f"{user},{item}\n" for user in odd for item in odd)
+    (tmp_path / "events.csv").write_text(f"user_id,item_id\n{rows}")
+    assert zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "[d]").code == 0
+    assert zhiyin("fit", "popularity", "--data", tmp_path / "[d]", "--out", tmp_path / "m").code == 0
+    asked = [part for user in odd for part in ("--user", user)]
+    done = zhiyin("recommend", "--model", tmp_path / "m", "--data", tmp_path / "[d]", *asked, "-k", 4, "--include-seen")
+    assert done.code == 0, done.err
+    for shown in ("for [red]ada", "bob\\x1b[31m", ":smile:", "x…x"):
+        assert shown in done.out
+    assert "\x1b" not in done.out
+    assert "[d]" in zhiyin("quality", "--data", tmp_path / "[d]", "--out", tmp_path / "[d].html").err
+
+
+def test_a_fault_of_ours_is_one_message_too(zhiyin: Zhiyin, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("two and two is five")
+
+    monkeypatch.setattr("zhiyin.data.quality.assess", fail)
+    message = refuse(zhiyin, "quality", "--data", prepared)
+    assert "RuntimeError: two and two is five; this is a fault of zhiyin itself" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_an_error(shop: Path) -> None:
+    for arguments in (["list"], ["list", "--json"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "zhiyin", *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr.strip() == "error: No space left on device"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+@pytest.mark.parametrize("verb", ["prepare", "fit", "compare", "quality"])
+def test_a_disk_that_is_full_leaves_nothing(shop: Path, prepared: Path, tmp_path: Path, verb: str) -> None:
+    arguments: dict[str, list[object]] = {
+        "prepare": ["prepare", "--events", shop / "events.csv"],
+        "fit": ["fit", "ease", "--data", prepared],
+        "compare": ["compare", "--data", prepared, "--models", "ease"],
+        "quality": ["quality", "--data", prepared],
+    }
+    command = [sys.executable, "-c", QUOTA, *arguments[verb], "--out", tmp_path / "out"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert "half-written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+QUOTA = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+from zhiyin.cli import main
+main()
+"""
+"""No file may grow beyond two KiB."""

@@ -1,11 +1,14 @@
 """The walk of a new user: raw files, a dataset, its quality, a comparison, a model, a list with reasons."""
 
 import csv
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from zhiyin.testing.worlds import tastes
 
@@ -170,3 +173,66 @@ def test_a_closed_pipe_is_no_failure(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert "rror" not in done.stderr
     assert done.stdout.startswith("models")
+
+
+def test_tables_fit_into_eighty_columns(zhiyin: Zhiyin, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for metrics in ("ndcg@10", "ndcg@10,recall@20,mrr@5,novelty@10"):
+        done = zhiyin("compare", "--data", prepared, "--models", "ease,user_knn", "--metrics", metrics)
+        assert done.code == 0, done.err
+        assert max(map(len, done.out.splitlines())) <= 80
+        row = next(line for line in done.out.splitlines() if line.strip().startswith("ease "))
+        assert re.search(r"\d\.\d{4} +\d\.\d{4} to \d\.\d{4}", row), row
+    assert "not in this table: " in done.out
+    for verb in (["list", "models"], ["list", "splits", "global_time"], ["quality", "--data", prepared], ["doctor"]):
+        assert max(map(len, zhiyin(*verb).out.splitlines())) <= 80
+
+
+def test_what_happened_is_told_line_by_line(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    done = zhiyin("prepare", "--events", shop / "events.csv", "--out", tmp_path / "d")
+    lines = [line.strip() for line in done.out.splitlines()]
+    assert "user_id is column 'userId' (by alias)" in lines
+    assert "delimiter ','" in lines
+
+
+def test_refused_rows_are_pointed_at(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    rows = "".join(f"u{number % 5},i{number},{1_600_000_000 * (number != 7)}\n" for number in range(30))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,time\n{rows}")
+    done = zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d")
+    assert "quarantine.parquet" in done.err
+    (refused,) = pq.read_table(tmp_path / "d" / "quarantine.parquet").to_pylist()
+    assert (refused["row_number"], refused["reason"]) == (7, "time is before 1971")
+
+
+def test_appended_tables_are_read_as_the_first_time(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("who;what\nada;tea\nada;cup\n")
+    (tmp_path / "b.csv").write_text("who^what\nbob;^tea\n")
+    (tmp_path / "goods.csv").write_text("code,title\ntea,Tea\ncup,Cup\n")
+    (tmp_path / "more.csv").write_text("code,title\ntea,Green tea\n")
+    roles = ("--role", "user_id=who", "--role", "item_id=what", "--role", "items.item_id=code")
+    first = ("--events", tmp_path / "a.csv", "--items", tmp_path / "goods.csv")
+    assert zhiyin("prepare", *first, *roles, "--out", tmp_path / "d").code == 0
+    later = ("--events", tmp_path / "b.csv", "--read", "delimiter=^", "--items", tmp_path / "more.csv")
+    done = zhiyin("prepare", "--append-to", tmp_path / "d", *later, "--json")
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"users": 2, "items": 2, "events": 3}
+    assert set(pq.read_table(tmp_path / "d" / "items.parquet").column("title").to_pylist()) == {"Green tea", "Cup"}
+
+
+def test_the_seed_reaches_the_steps_that_draw(zhiyin: Zhiyin, shop: Path, tmp_path: Path) -> None:
+    hashes = set()
+    for place, seed in enumerate((1, 2, 1)):
+        out = tmp_path / f"d{place}"
+        options = ("--step", "sample_users share=0.5", "--seed", seed, "--json")
+        hashes.add(zhiyin("prepare", "--events", shop / "events.csv", *options, "--out", out).json["content_hash"])
+    assert len(hashes) == 2
+
+
+def test_the_next_command_is_one_that_works(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    done = zhiyin("compare", "--data", prepared, "--models", "ease", "-o", "regularization=50", "--out", tmp_path / "r")
+    (line,) = [line for line in done.err.splitlines() if line.startswith("next: ")]
+    _, *command = shlex.split(line.removeprefix("next: "))
+    assert command[:2] == ["fit", "ease"]
+    assert "regularization=50.0" in command
+    command[command.index("my-model")] = str(tmp_path / "m")
+    assert zhiyin(*command).code == 0

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.prepare import append, prepare
-from zhiyin.data.tables import EventLog
+from zhiyin.data.tables import Catalogue, EventLog
 from zhiyin.errors import DataError
 from zhiyin.run import Run
 
@@ -205,3 +205,11 @@ def test_a_dataset_that_is_open_survives_an_append(tmp_path: Path) -> None:
     old = prepare(FIRST, out=tmp_path / "d")
     append(tmp_path / "d", LATER)
     assert old.items.decode(old.histories.item) == ["a", "b", "a"]
+
+
+def test_the_catalogue_is_read_as_the_first_time(tmp_path: Path) -> None:
+    log = {"user_id": ["u", "u"], "item_id": ["i", "j"], "time": [START, START + 1]}
+    goods = Catalogue.of({"Product Code": ["i"], "Title": ["Tea"]}, roles={"item_id": "Product Code"})
+    prepare(log, goods, out=tmp_path / "d")
+    later = append(tmp_path / "d", log, {"Product Code": ["j"], "Title": ["Cup"]})
+    assert later.item_titles() == ["Tea", "Cup"]

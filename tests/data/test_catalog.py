@@ -646,7 +646,8 @@ def test_resolve_refuses_what_is_nothing(tmp_path: Path) -> None:
     for text, said in (
         ("movielens-10k", "did you mean 'movielens-100k'"),
         (f"folder:{tmp_path}/none", "does not exist"),
-        (str(tmp_path / "file.csv"), "is a file"),
+        ("nothing like it", r"zhiyin data list.*no folder of that name either"),
+        (str(tmp_path / "file.csv"), r"it is a file.*zhiyin prepare --events"),
         (str(tmp_path / "none"), "does not exist"),
     ):
         with pytest.raises(DataError, match=said):
@@ -708,3 +709,18 @@ def test_positions_count_inside_each_user() -> None:
 def test_a_title_and_its_year_can_be_put_together_again(title: str) -> None:
     name, year = split_year(title)
     assert (f"{name} ({year})".strip() if year else name) == title
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault_of_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="set ZHIYIN_CACHE to another folder") as error:
+        catalog.get("movielens-100k", cache=tmp_path / "file" / "cache")
+    assert "by hand" not in str(error.value)
+
+
+def test_a_full_disk_is_told_as_such() -> None:
+    wanted = catalog.public_set("movielens-100k")
+    full = _fetch._advice(wanted, ["the package x: [Errno 28] No space left on device"])
+    assert "free some space" in full
+    assert "by hand" not in full
+    assert "by hand" in _fetch._advice(wanted, ["https://x: it cannot be reached"])

@@ -84,3 +84,21 @@ def test_a_memory_mapped_dataset_works_like_one_in_memory(tmp_path: Path) -> Non
     ours, theirs = world.histories.matrix(world.n_items), loaded.histories.matrix(world.n_items)
     np.testing.assert_array_equal(ours.toarray(), theirs.toarray())
     assert loaded.queries(np.array([3])).histories.item.tolist() == world.histories.of(3).tolist()
+
+
+@pytest.mark.parametrize("table", ["items.parquet", "users.parquet"])
+def test_a_lost_or_damaged_table_is_named(tmp_path: Path, table: str) -> None:
+    folder = tastes().save(tmp_path / "d")
+    (folder / table).write_bytes((folder / table).read_bytes()[:60])
+    with pytest.raises(DataError, match=f"{table} is damaged"):
+        Dataset.load(folder)
+    (folder / table).unlink()
+    with pytest.raises(DataError, match=f"{table} is missing; prepare the dataset anew"):
+        Dataset.load(folder)
+
+
+def test_a_manifest_of_another_shape_is_refused(tmp_path: Path) -> None:
+    folder = tastes().save(tmp_path / "d")
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(DataError, match="format None"):
+        Dataset.load(folder)

@@ -452,3 +452,27 @@ def test_context_that_is_not_kept_is_named() -> None:
     events = pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "device": ["web", "app"]})
     dataset = prepare(EventLog.of(events, context=["device"]))
     assert "context that a dataset does not keep: device" in dataset.manifest.steps[0].note
+
+
+def test_a_list_of_dictionaries_is_answered_with_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"a list came.*from_pylist"):
+        prepare([{"user_id": "u", "item_id": "i"}])
+
+
+def test_the_name_of_a_step_is_not_taken_for_a_recipe_in_silence() -> None:
+    with pytest.raises(ConfigError, match="names of steps are given in a list"):
+        prepare(timed(("u", "i", 0)), steps="bots")
+
+
+def test_the_catalogue_of_a_recipe_is_read_also_for_other_events(tmp_path: Path) -> None:
+    (tmp_path / "goods.csv").write_text("item_id,title\ni,Tea\nj,Cup\n")
+    (tmp_path / "shop.toml").write_text('[events]\npath = "nowhere.csv"\n[items]\npath = "goods.csv"\n')
+    dataset = prepare(timed(("u", "i", 0)), steps=tmp_path / "shop.toml")
+    assert dataset.item_titles() == ["Tea", "Cup"]
+
+
+def test_what_is_known_of_when_is_noted() -> None:
+    bare = {"user_id": ["u", "u"], "item_id": ["i", "j"]}
+    assert "no order of events is known" in prepare(bare).manifest.steps[0].note
+    ordered = prepare({**bare, "position": [1, 2]}).manifest.steps[0].note
+    assert "only the order of events is known, no times" in ordered

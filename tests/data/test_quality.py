@@ -667,3 +667,14 @@ def test_a_dataset_on_disk_gives_the_same_report(tmp_path) -> None:
     saved = Dataset.load(dataset.save(tmp_path / "world"))
     ours, theirs = (to_json(assess(one, now=NOW).to_dict()) for one in (dataset, saved))
     assert ours == theirs
+
+
+def test_a_log_in_which_nobody_has_two_events_is_not_fit() -> None:
+    histories = Histories.of_lengths(
+        np.ones(300, np.int64), item=np.arange(300, dtype=np.int32) % 50, time=START + np.arange(300) * HOUR
+    )
+    found = assess(Dataset.of(histories, [f"i{number}" for number in range(50)]), now=NOW)
+    codes = {one.code: one.severity for one in found.findings}
+    assert codes["no_histories"] == "problem"
+    assert "clear_order" not in codes
+    assert found.verdict.title.startswith("Not fit")

@@ -121,3 +121,20 @@ def test_every_alias_is_in_plain_letters_and_belongs_to_one_role() -> None:
                 assert plain(alias) == alias
                 assert owners.setdefault(alias, role) == role, f"{alias} stands for {owners[alias]} and {role}"
                 assert is_known(alias)
+
+
+def test_nobody_plays_a_role_that_is_mapped_to_nothing() -> None:
+    columns = ["user_id", "item_id", "event"]
+    assert found(columns)["kind"] == ("event", "alias")
+    assert "kind" not in found(columns, {"kind": ""})
+    with pytest.raises(DataError, match="no column for the role 'item_id'"):
+        found(columns, {"item_id": ""})
+
+
+def test_the_way_out_is_said_for_python_the_prompt_and_recipes() -> None:
+    with pytest.raises(DataError) as error:
+        found(["uid", "odd name"])
+    assert 'roles={"item_id": "odd name"}' in str(error.value)
+    assert "--role 'item_id=odd name'" in str(error.value)
+    with pytest.raises(DataError, match=r"--role items\.item_id=code"):
+        match_roles(["code"], {}, ITEMS, "goods.csv")

@@ -287,3 +287,24 @@ def test_sniffing_by_itself() -> None:
 def test_wrong_settings_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Wish(**options)
+
+
+def test_a_second_column_of_one_name_is_told(tmp_path: Path, read_log: Any) -> None:
+    path = write(tmp_path / "a.csv", "user_id,item_id,item_id,time\nu,first,second,1600000000\n")
+    found = read_log(EventLog.read(path))
+    assert found.pairs == [("u", "first")]
+    assert "a second column is named 'item_id', called 'item_id_2' here" in found.facts.notes
+
+
+def test_what_to_say_is_said_for_the_prompt_too(tmp_path: Path, read_log: Any) -> None:
+    path = write(tmp_path / "a.csv", "user_id^item_id\nu^i\n")
+    with pytest.raises(DataError, match=r"--read 'delimiter=\.\.\.'"):
+        read_log(EventLog.read(path))
+    assert read_log(EventLog.read(path, delimiter="^")).pairs == [("u", "i")]
+
+
+@pytest.mark.parametrize("address", ["mysql://db/shop?table=events", "https://shop.example/events.csv", "s3://b/*.csv"])
+def test_addresses_that_nobody_reads_are_named(address: str) -> None:
+    scheme = address.partition(":")[0]
+    with pytest.raises(DataError, match=f"addresses of {scheme}:// cannot be read"):
+        EventLog.read(address)

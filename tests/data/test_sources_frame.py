@@ -112,3 +112,10 @@ def test_strange_column_names(read_log: Any) -> None:
 def test_what_is_no_event_log_is_refused(read_log: Any, frame: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_log(EventLog.of(frame))
+
+
+def test_a_second_column_of_one_name_is_told(read_log: Any) -> None:
+    frame = pd.DataFrame([["u", "first", "second"]], columns=["user_id", "item_id", "item_id"])
+    found = read_log(EventLog.of(frame))
+    assert found.pairs == [("u", "first")]
+    assert "a second column is named 'item_id', called 'item_id_2' here" in found.facts.notes

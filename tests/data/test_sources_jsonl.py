@@ -105,3 +105,11 @@ def test_several_files_and_mixed_line_ends(tmp_path: Path, read_log: Any) -> Non
 def test_faults_of_the_whole_file_are_errors(tmp_path: Path, read_log: Any, content: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_log(EventLog.read(write(tmp_path / "a.jsonl", content)))
+
+
+def test_an_object_is_no_id(tmp_path: Path, read_log: Any) -> None:
+    nested = lines({"user": {"id": "ada"}, "item": "tea"}, {"user": None, "item": "cup"})
+    with pytest.raises(DataError, match=r"column 'user' holds STRUCT.*map the role to another column"):
+        read_log(EventLog.read(write(tmp_path / "a.jsonl", nested)))
+    mixed = lines({"user": "ada", "item": "tea"}, {"user": {"id": "bob"}, "item": "cup"})
+    assert read_log(EventLog.read(write(tmp_path / "b.jsonl", mixed))).pairs[0] == ("ada", "tea")

@@ -243,6 +243,18 @@ def test_weights_change_nothing_without_kinds_and_rules(engine: DuckDBEngine) ->
     assert "no kinds" in line.note
 
 
+def test_what_was_merely_shown_is_told_and_can_be_dropped(engine: DuckDBEngine) -> None:
+    rows = log((0, 0, 0), (0, 1, 1), (0, 2, 0), names="user_number item_number kind_number")
+    events = load(engine, rows, kinds=("click", "Shown"))
+    _, line = steps.get("weights")().apply(engine, events)
+    assert 'weights drop=["Shown"] leaves it out' in line.note
+    after, line = steps.get("weights")(drop=["shown"]).apply(engine, events)
+    assert (after.rows, line.rows_after) == (2, 2)
+    assert line.note == "weights: click 1, Shown dropped"
+    _, line = steps.get("weights")(kinds={"shown": 0}).apply(engine, events)
+    assert line.note == "weights: click 1, Shown 0"
+
+
 # ---------------------------------------------------------------------- minimum counts
 
 

@@ -118,7 +118,9 @@ def test_limits_leave_out_rare_and_common_terms() -> None:
         {"title": [f"film number{row} {'old' if row % 2 else 'new'} {'cult' * (row < 20)}" for row in range(200)]}
     )
     space, _ = TermSpace.fit(rows, Fields(("title",), ()))
-    assert space.terms == ("cult",)  # film, old and new are on more than 30 %, each number on one
+    assert space.terms == ("new", "old", "cult")  # film is on all, each number on one
+    space, _ = TermSpace.fit(rows, Fields(("title",), ()), Limits(max_share=0.3))
+    assert space.terms == ("cult",)  # old and new are on more than 30 %
     space, _ = TermSpace.fit(rows, Fields(("title",), ()), Limits(max_share=0.5))
     assert space.terms == ("new", "old", "cult")
     space, _ = TermSpace.fit(rows, Fields(("title",), ()), Limits(max_share=0.5, max_terms=2))

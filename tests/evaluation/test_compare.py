@@ -331,6 +331,17 @@ def test_the_page_shows_ratings_what_was_skipped_and_a_lost_comparison() -> None
     assert "popularity_30d" not in unbased
 
 
+def test_the_verdict_does_not_call_equal_models_better() -> None:
+    level = run_small({"twin": Popularity()}, baselines=["popularity"])
+    assert level.verdict().startswith("Every model has ")
+    assert "better" not in level.verdict()
+    worse = run_small({"twin": Popularity(), "lottery": Lottery}, baselines=["popularity"])
+    assert "No model beats the simple baselines" in worse.verdict()
+    assert "is better than the best simple baseline" not in worse.verdict()
+    named = run_small({"a twin": Popularity(), "lottery": Lottery}, baselines=["popularity"])
+    assert "a twin and popularity are level on" in named.verdict()
+
+
 def test_the_page_tells_where_the_best_model_loses() -> None:
     class Backwards(Group):
         """Good where its sister is bad: lists the least popular items of the group first."""

@@ -152,6 +152,8 @@ def test_only_metrics_that_look_at_targets_are_found_to_judge_them() -> None:
 def test_wrong_metrics_are_refused_with_a_reason() -> None:
     with pytest.raises(ConfigError, match="ndcg"):
         parse_metrics(["ndgc@10"])
+    with pytest.raises(ConfigError, match="click_through_rate judges logged exposures"):
+        parse_metrics(["ndcg@10", "click_through_rate"])
     with pytest.raises(ConfigError, match="probabilities"):
         parse_metrics(["auc", "ndcg@10"])
     with pytest.raises(ConfigError, match="at least one"):

@@ -156,10 +156,11 @@ def test_the_usual_members_suit_the_data(monkeypatch: pytest.MonkeyPatch) -> Non
     lists = Histories.of_lists([[0, 1], [1, 2], [0, 2]])
     bare = Dataset.of(lists, ["a", "b", "c"], clock="none")
     strange = Dataset.of(lists, pa.table({"item_id": ["a", "b", "c"], "title": ["one", "two", "three"]}), clock="none")
-    assert usual(bare) == usual(strange) == ["item_knn", "popularity", "ease"]
-    assert usual(tastes()) == ["item_knn", "popularity", "ease", "content"]
-    monkeypatch.setattr("zhiyin.models.blend.EASE_ITEMS", 10)
+    assert usual(bare) == usual(strange) == ["item_knn", "ease"]
+    assert usual(tastes()) == ["ease", "content"]
+    monkeypatch.setattr("zhiyin.models.blend.EASE_ITEMS", 2)
     assert usual(tastes()) == ["item_knn", "popularity", "content"]
+    assert usual(bare) == ["item_knn", "popularity"]
 
 
 def test_a_blend_needs_what_its_members_need(monkeypatch: pytest.MonkeyPatch) -> None:

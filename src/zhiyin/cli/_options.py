@@ -83,6 +83,16 @@ def command(*parts: object) -> str:
     return shlex.join(["zhiyin", *map(str, parts)])
 
 
+def csv_line(ids: Sequence[str]) -> str:
+    """Ids as one CSV line, as `recommend --history` takes them."""
+    import csv
+    import io
+
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(ids)
+    return line.getvalue()
+
+
 def names_of(text: str, option: str) -> list[str]:
     """The names in a comma-separated list.
 

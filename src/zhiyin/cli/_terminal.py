@@ -93,8 +93,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "\n".join(plain(line) for line in value)
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+        return _float(value)
     return f"{value:,}" if isinstance(value, int) else plain(str(value))
+
+
+def _float(value: float) -> str:
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def plain(text: str) -> str:

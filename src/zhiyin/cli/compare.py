@@ -50,7 +50,7 @@ def compare(
         out=out,
         overwrite=overwrite,
     )
-    say_json(report.to_dict()) if json else show(report)
+    say_json(report.to_dict()) if json else show(report, every_metric=metrics is not None)
     if out is not None:
         note(f"report: {out / 'report.html'}")
     note(f"next: {_next(report, data, out)}")
@@ -64,8 +64,8 @@ def _next(report: Report, data: str, out: Path | None) -> str:
     return opt.command("fit", report.best.component, "--data", data, *chosen, "--out", "my-model")
 
 
-def show(report: Report) -> None:
-    """Print the protocol, the table and the verdict."""
+def show(report: Report, every_metric: bool = False) -> None:
+    """Print the protocol, the table and the verdict; with `every_metric`, where those are that do not fit."""
     from zhiyin.cli._terminal import fitting, plain, say, table
 
     header, rows = fitting(*report.rows(), EXPENDABLE)
@@ -73,6 +73,9 @@ def show(report: Report) -> None:
     for warning in report.warnings:
         say(f"[yellow]note:[/] {plain(warning)}")
     say(table(header, rows, numbers_from=1))
+    hidden = [label for label in report.protocol.metrics if label not in header]
+    if every_metric and hidden:
+        say(f"[dim]not in this table: {plain(', '.join(hidden))}; the report (--out) and --json have all[/]")
     _skipped(report.skipped)
     say(plain(report.verdict()))
 

@@ -42,8 +42,8 @@ def prepare(
         list[str] | None,
         typer.Option(
             "--read",
-            help="How a table is written: delimiter=~, time_format=%d/%m/%Y, time_unit=ms, header=false, encoding=gbk, "
-            "table=orders; of another table items.delimiter=~. Repeatable.",
+            help="How a table is written: delimiter=^, time_format=%d/%m/%Y, time_unit=ms, header=false, encoding=gbk, "
+            "table=orders; of another table items.delimiter=^. Repeatable.",
         ),
     ] = None,
     step: Annotated[
@@ -68,7 +68,7 @@ def prepare(
         _refuse("--append-to", out=out, recipe=recipe, data=data, step=step, name=name, overwrite=overwrite)
         if events is None:
             raise ConfigError("--append-to needs the new events: --events FILE")
-        tables = _tables({"events": events, "items": items, "users": users}, role, read)
+        tables = _tables({"events": events, "items": items, "users": users}, role, read, _known(append_to))
         dataset = append(append_to, **tables, run=run, memory_mib=memory)
         _tell(dataset, append_to, json)
         return
@@ -90,7 +90,8 @@ def prepare_public(name: str, out: Path, run: Run, overwrite: bool) -> Dataset:
     """Prepare a public data set (or folder:PATH) with the default steps."""
     from zhiyin.data.prepare import prepare
 
-    return prepare(**_public(name), out=out, name=name, run=run, overwrite=overwrite)
+    tables = _public(name)
+    return prepare(**tables, out=out, name=tables["events"].name, run=run, overwrite=overwrite)
 
 
 def show(dataset: Dataset) -> None:
@@ -148,17 +149,33 @@ def _refuse(option: str, **others: Any) -> None:
         raise ConfigError(f"{' and '.join(given)} cannot be said together with {option}; leave one of them out")
 
 
-def _tables(places: Mapping[str, str | None], roles: list[str] | None, readings: list[str] | None) -> dict[str, Any]:
-    """The raw tables at some places; a table of which nothing is said is left to be read as its recipe says."""
+def _known(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """How the tables of a prepared folder were read, by table."""
+    from zhiyin.data.dataset import Dataset
+
+    recipe = Dataset.load(folder).manifest.recipe
+    return {table: recipe.get(table, {}) for table in TABLES}
+
+
+def _tables(
+    places: Mapping[str, str | None],
+    roles: list[str] | None,
+    readings: list[str] | None,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The raw tables at some places; a table of which nothing is said is left to be read as its recipe says.
+
+    What is said of a table joins, and beats, what is `known` of its reading.
+    """
     from zhiyin.data.tables import Catalogue, EventLog, Users
 
     mapped, written = _by_table(roles, "--role"), _by_table(readings, "--read")
     for table in (*mapped, *written):
         if places[table] is None:
             raise ConfigError(f"--role and --read of {table} need --{table} FILE")
-    kinds = {"events": EventLog, "items": Catalogue, "users": Users}
+    kinds, known = {"events": EventLog, "items": Catalogue, "users": Users}, known or {}
     return {
-        table: _table(kinds[table], place, mapped[table], opt.read_values(written[table]))
+        table: _table(kinds[table], place, mapped[table], opt.read_values(written[table]), known.get(table, {}))
         if place is not None and (table in mapped or table in written)
         else place
         for table, place in places.items()
@@ -178,13 +195,18 @@ def _by_table(texts: list[str] | None, option: str) -> dict[str, dict[str, str]]
     return found
 
 
-def _table(kind: Any, place: str, roles: Mapping[str, str], reading: Mapping[str, Any]) -> Any:
+def _table(
+    kind: Any, place: str, roles: Mapping[str, str], reading: Mapping[str, Any], known: Mapping[str, Any]
+) -> Any:
     from zhiyin.data.tables import TableRecipe
 
     for name in ("path", "roles"):
         if name in reading:
             raise ConfigError(f"--read {name}=... came; write --{kind.schema.what} FILE and --role ROLE=COLUMN instead")
-    values = TableRecipe.read({"path": place, "roles": dict(roles), **reading}, "--read").model_dump()
+    if reading.get("delimiter") == r"\t":  # as people write it
+        reading = {**reading, "delimiter": "\t"}
+    known_roles = {**known.get("roles", {}), **roles}
+    values = TableRecipe.read({**known, **reading, "path": place, "roles": known_roles}, "--read").model_dump()
     return kind.read(values.pop("path"), **values)
 
 

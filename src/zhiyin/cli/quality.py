@@ -45,6 +45,6 @@ def show(found: Quality) -> None:
     say(table(["fact", "value"], found.summary_rows()))
     for finding in found.findings:
         colour = COLOURS[finding.severity]
-        say(f"[{colour}]{finding.severity}[/] [bold]{plain(finding.title)}[/]: {plain(finding.detail)}")
+        say(f"[{colour}]{finding.severity}:[/] [bold]{plain(finding.title)}[/]: {plain(finding.detail)}")
         if finding.advice:
             say(f"   → {plain(finding.advice)}")

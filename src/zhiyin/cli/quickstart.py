@@ -56,7 +56,7 @@ def _prepare(data: str, out: Path, run: Run) -> Dataset:
     _heading(1, f"Get and prepare {data}")
     if data in catalog.available():
         for line in catalog.lines(data):
-            say(f"[dim]{plain(line)}[/]")
+            say(f"[dim]{plain(line)}[/]", wrap=False)
     dataset = prepare_public(data, out / "dataset", run, overwrite=True)
     show(dataset)
     return dataset
@@ -90,7 +90,7 @@ def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:
     """Fit the best model that looks at the history once more, on all events, and save it."""
     from zhiyin import models
 
-    best = next(one for one in report.models if one.component not in IMPERSONAL)
+    best = next((one for one in report.models if one.component not in IMPERSONAL), report.best)
     model: Recommender = models.get(best.component)(**best.settings).fit(dataset, run=run)
     model.save(out / "model", overwrite=True)
     return model
@@ -104,7 +104,7 @@ def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
     user = _typical(dataset)
     query = dataset.query_of(user)
     names = [shortened(name) for name in dataset.item_titles()]
-    _heading(4, f"What user {user} did last, and what {model.name} recommends")
+    _heading(4, f"What user {shortened(user)} did last, and what {model.name} recommends")
     say(table(["the last events of their history"], [(names[item],) for item in query.histories.item[-8:]]))
     show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model), k=10)
 
@@ -118,21 +118,25 @@ def _typical(dataset: Dataset) -> str:
 
 
 def _next(out: Path, dataset: Dataset) -> None:
-    from zhiyin.cli._terminal import say
+    from zhiyin.cli._terminal import plain, say
 
-    some = ",".join(dataset.items.decode(dataset.histories.of(0)[:2]))
-    say(
-        f"""
-[bold]What there is now[/]
-  {out / "report" / "report.html"}    the comparison: table, trade-offs, slices, example users
-  {out / "quality.html"}          the quality of the data, and what to do about it
-  {out / "model"}                 the best model that looks at the history, fitted on everything
-
-[bold]What to run next[/]
-  zhiyin recommend --model {out / "model"} --history '{some}' --data {out / "dataset"}
-  zhiyin compare --data {out / "dataset"} --models ease,item_knn --split leave_last_out --out my-report
-  zhiyin tune item_knn --data {out / "dataset"}
-  zhiyin prepare --events YOUR.csv --out my-dataset      (your own log: CSV, JSON lines, Parquet, SQLite, PostgreSQL)
-""",
-        wrap=False,
-    )
+    made = {
+        out / "report" / "report.html": "the comparison: table, trade-offs, slices",
+        out / "quality.html": "the quality of the data, what to do about it",
+        out / "model": "the best model that looks at the history",
+    }
+    data, some = out / "dataset", dataset.items.decode(dataset.histories.of(0)[:2])
+    lines = [
+        opt.command("recommend", "--model", out / "model", "--data", data, "--history", opt.csv_line(some)),
+        opt.command("compare", "--data", data, "--models", "ease,item_knn", "--split", "leave_last_out"),
+        opt.command("tune", "item_knn", "--data", data),
+        "zhiyin prepare --events YOUR.csv --out my-dataset",
+    ]
+    width = max(len(str(place)) for place in made)
+    say("\n[bold]What there is now[/]")
+    for place, what in made.items():
+        say(f"  {plain(str(place).ljust(width))}   {what}", wrap=False)
+    say("\n[bold]What to run next[/]")
+    for line in lines:
+        say(f"  {plain(line)}", wrap=False)
+    say("  (your own log may be CSV, JSON lines, Parquet, SQLite or PostgreSQL)")

@@ -62,8 +62,8 @@ class Manifest:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Manifest:
         """Read what `to_dict` wrote."""
-        if content.get("format") != FORMAT:
-            came = content.get("format")
+        came = content.get("format") if isinstance(content, Mapping) else None
+        if came != FORMAT:
             raise DataError(f"the dataset has format {came!r}, this version reads {FORMAT}; prepare it anew")
         names = {name: content[name] for name in cls.__slots__ if name in content}
         names["steps"] = tuple(Step(**step) for step in content.get("steps", ()))
@@ -180,17 +180,18 @@ class Dataset:
         """Whether the order of events inside a history is known."""
         return self.clock != "none"
 
-    def need(self, clock: Clock, purpose: str) -> None:
+    def need(self, clock: Clock, purpose: str, instead: str = "") -> None:
         """Make sure that times (or at least the order) of events are known.
 
         Raises:
-            DataError: they are not.
+            DataError: they are not; the message ends with what may be done `instead`.
         """
+        hint = f"; {instead}" if instead else ""
         if clock == "time" and self.clock != "time":
             known = "only the order inside each history is" if self.clock == "position" else "not even the order is"
-            raise DataError(f"{purpose} needs the times of events, but {known} known in {self.name!r}")
+            raise DataError(f"{purpose} needs the times of events, but {known} known in {self.name!r}{hint}")
         if clock == "position" and self.clock == "none":
-            raise DataError(f"{purpose} needs the order of events, which is not known in {self.name!r}")
+            raise DataError(f"{purpose} needs the order of events, which is not known in {self.name!r}{hint}")
 
     def keep(self, mask: BoolVector, note: str = "") -> Dataset:
         """The same users and items with only the events where `mask` (n_events,) is true."""
@@ -259,18 +260,22 @@ class Dataset:
         columns = {name: _map(folder / "events" / f"{name}.npy") for name in ("offsets", *COLUMNS)}
         if columns["offsets"] is None or columns["item"] is None:
             raise DataError(f"{folder} is damaged: its events are missing; prepare it anew")
-        return cls(
-            Histories(**columns),  # type: ignore[arg-type]
-            pq.read_table(folder / "items.parquet"),
-            pq.read_table(folder / "users.parquet"),
-            manifest,
-        )
+        tables = _read_table(folder / "items.parquet"), _read_table(folder / "users.parquet")
+        return cls(Histories(**columns), *tables, manifest)  # type: ignore[arg-type]
 
 
 def write_tables(folder: Path, item_table: pa.Table, user_table: pa.Table) -> None:
     """Write the item and user tables of a dataset folder."""
     pq.write_table(item_table, folder / "items.parquet", compression="zstd")
     pq.write_table(user_table, folder / "users.parquet", compression="zstd")
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        said = "is missing" if not path.is_file() else f"is damaged: {str(error).splitlines()[0]}"
+        raise DataError(f"{path} {said}; prepare the dataset anew") from error
 
 
 def _map(path: Path) -> AnyArray | None:

@@ -79,7 +79,8 @@ class Preparation(Config):
         try:
             content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
+            hint = "; the names of steps are given in a list" if isinstance(path, str) and "." not in path else ""
+            raise ConfigError(f"cannot read the recipe {path}: {error.strerror}{hint}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not a TOML recipe: {error}") from error
         return cls.read(content, f"the recipe {path}")
@@ -151,6 +152,8 @@ def prepare(
         name=name or recipe.name or (log.name if out is None else Path(out).name),
         catalogue=catalogue or recipe.catalogue,
         events=recipe.events or _reading(log),
+        items=recipe.items or _reading(items),
+        users=recipe.users or _reading(users),
     )
     run = run or Run()
     if out is not None:
@@ -175,7 +178,7 @@ def append(
     """Add events (and rows of the catalogue and users) to a prepared dataset, in place, whole or not at all.
 
     The outcome has the same content hash as preparing all events at once, the old before the new. A new row of the
-    catalogue or the users replaces the one with the same id. Events that are given as a path or a dataframe are read
+    catalogue or the users replaces the one with the same id. Tables that are given as a path or a dataframe are read
     with the roles and time format of the first time.
 
     Raises:
@@ -206,7 +209,7 @@ class _Work:
     def prepare(self, target: Path, log: EventLog, items: Any, users: Any, overwrite: bool = False) -> None:
         with new_folder(target, overwrite, "manifest.json") as folder, self._opened(folder) as engine:
             table, part = _ingested(engine, log)
-            tables = _rows_of(items, "items"), _rows_of(users, "users")
+            tables = self._described(items, users)
             if self.appendable:
                 parts.keep(engine, table, folder / PARTS / "00000", part, *tables)
             _write_quarantine(engine, folder, None)
@@ -221,13 +224,19 @@ class _Work:
                     parts.adopt(one, folder / PARTS / one.name)
                 table, part = _ingested(engine, log)
                 new = folder / PARTS / f"{len(old):05d}"
-                parts.keep(engine, table, new, part, _rows_of(items, "items"), _rows_of(users, "users"))
+                parts.keep(engine, table, new, part, *self._described(items, users))
                 _write_quarantine(engine, folder, target / QUARANTINE)
                 every = [*(folder / PARTS / one.name for one in old), new]
                 tables = parts.table_of(every, "item_table"), parts.table_of(every, "user_table")
                 self._finish(engine, parts.join(engine, every), folder, [Part.load(one) for one in every], *tables)
             if _stamp(target) != before:
                 raise DataError(f"{target} was changed by somebody else meanwhile; nothing was appended, try again")
+
+    def _described(self, items: Any, users: Any) -> tuple[pa.Table | None, pa.Table | None]:
+        """The rows of the catalogue and of the users, read as the recipe says."""
+        from zhiyin.data.tables import Catalogue, Users
+
+        return _rows_of(Catalogue, items, self.recipe.items), _rows_of(Users, users, self.recipe.users)
 
     @contextmanager
     def _opened(self, folder: Path) -> Iterator[Engine]:
@@ -284,23 +293,25 @@ def _log(events: Any, recipe: Preparation) -> EventLog:
     """An event log from itself, a path or a dataframe, read as the recipe says."""
     from zhiyin.data.tables import EventLog
 
-    reading = {name: one for name, one in recipe.events.items() if name not in _PLACE}
-    log: EventLog = _table(EventLog, events, reading)
+    log: EventLog = _table(EventLog, events, recipe.events)
     return log
 
 
-def _table(kind: Any, given: Any, reading: Mapping[str, Any] | None = None) -> Any:
-    """An `EventLog`, `Catalogue` or `Users` from itself, a path, or a dataframe."""
+def _table(kind: Any, given: Any, section: Mapping[str, Any]) -> Any:
+    """An `EventLog`, `Catalogue` or `Users` from itself, or from a path or a dataframe as a recipe's section says."""
     if isinstance(given, kind):
         return given
-    if isinstance(given, (str, Path, list)):
-        return kind.read(given, **(reading or {}))
-    return kind.of(given, **{name: one for name, one in (reading or {}).items() if name in _READING})
+    reading = {name: one for name, one in section.items() if name not in _PLACE}
+    if isinstance(given, (str, Path)) or (
+        isinstance(given, list) and all(isinstance(one, (str, Path)) for one in given)
+    ):
+        return kind.read(given, **reading)
+    return kind.of(given, **{name: one for name, one in reading.items() if name in _READING})
 
 
-def _reading(log: EventLog) -> dict[str, Any]:
-    """How a log was read, for those that are appended to it."""
-    found = {name: getattr(log, name) for name in _READING if getattr(log, name)}
+def _reading(table: Any) -> dict[str, Any]:
+    """How a raw table was read, for what is appended to it."""
+    found = {name: one for name in _READING if (one := getattr(table, name, None))}
     return {name: dict(one) if isinstance(one, Mapping) else one for name, one in found.items()}
 
 
@@ -330,14 +341,9 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
     return table, part
 
 
-def _rows_of(given: Any, section: str) -> pa.Table | None:
+def _rows_of(kind: Any, given: Any, section: Mapping[str, Any]) -> pa.Table | None:
     """The rows of a catalogue or of users, one for each id, the id first."""
-    from zhiyin.data.tables import Catalogue, Users
-
-    if given is None:
-        return None
-    kind = {"items": Catalogue, "users": Users}[section]
-    return parts.latest([_table(kind, given).to_arrow()])
+    return None if given is None else parts.latest([_table(kind, given, section).to_arrow()])
 
 
 def _as_step(ingested: Sequence[Part]) -> Step:

@@ -175,7 +175,7 @@ def check_ties(evidence: Evidence) -> Iterator[Finding]:
             "Their order is a convention: compare ties=stable with ties=shuffle, test on whole moments "
             "(global_time, targets=all), and do not read much into gains of sequential models.",
         )
-    elif one_day <= 0.5:
+    elif one_day <= 0.5 and evidence.facts["history_length"]["one_event_share"] < 1:
         yield Finding("clear_order", "good", "The order of events is clear", detail)
     if one_day > 0.5:
         yield Finding(

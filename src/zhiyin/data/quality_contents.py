@@ -55,7 +55,8 @@ def check_repeat_use(evidence: Evidence) -> Iterator[Finding]:
             "Users come back to the same items",
             f"{percent(again)} of the events are on an item that the user had before.",
             "Decide whether a repeat counts: with exclude_seen (the default) it can never be recommended; where it is "
-            "the point (music, groceries) turn exclude_seen off; where it corrects, prepare with `one_per_pair`.",
+            "the point (music, groceries) say exclude_seen=False (--include-seen); where it corrects, prepare with "
+            "`one_per_pair`.",
         )
     if following is not None and following >= 0.05:
         yield Finding(

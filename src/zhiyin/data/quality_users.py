@@ -20,7 +20,17 @@ def check_short_histories(evidence: Evidence) -> Iterator[Finding]:
         f"{percent(one)} of the users have a single event and {percent(five)} fewer than five; the median history has "
         f"{plain(lengths['median'])}."
     )
-    if five >= 0.5:
+    if one == 1:
+        yield Finding(
+            "no_histories",
+            "problem",
+            "Nobody has two events",
+            detail,
+            "A recommender learns from what the same person did, so only popularity is left, and no split can test it. "
+            "Is the right column the user (not the order, the visit or the event)? If it is, map another: a customer, "
+            "a device.",
+        )
+    elif five >= 0.5:
         yield Finding(
             "tiny_histories",
             "warning",

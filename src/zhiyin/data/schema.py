@@ -7,6 +7,7 @@ not matter, and the typed headers of atomic files, `user_id:token`, are understo
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,8 @@ def match_roles(
 
     Args:
         columns: the names that are there.
-        mapping: role -> column name, or the number of the column counted from 0; beats every guess.
+        mapping: role -> column name, or the number of the column counted from 0; beats every guess. "" stands for no
+            column: nothing plays that role.
         schema: the roles to look for.
         source: what to call the table in messages.
 
@@ -164,19 +166,19 @@ def match_roles(
             two roles, or a role that must be there is not found.
     """
     matches = {role: Match(role, _mapped(role, wanted, columns, schema, source), "mapping")
-               for role, wanted in mapping.items()}  # fmt: skip
+               for role, wanted in mapping.items() if wanted != ""}  # fmt: skip
     taken = {match.column for match in matches.values()}
     if len(taken) < len(matches):
         raise DataError(f"{source}: one column is mapped to two roles: {dict(mapping)}; give each role its own column")
     for role in schema.roles:
         free = [name for name in columns if name not in taken]
-        found = None if role in matches else _named(role, free) or _by_alias(role, free, schema, source)
+        found = None if role in mapping else _named(role, free) or _by_alias(role, free, schema, source)
         if found is not None:
             matches[role] = found
             taken.add(found.column)
     for role in schema.required:
         if role not in matches:
-            raise DataError(_missing(role, columns, schema, source))
+            raise DataError(_missing(role, columns, [one for one in columns if one not in taken], schema, source))
     return tuple(matches[role] for role in schema.roles if role in matches)
 
 
@@ -229,17 +231,18 @@ def _by_alias(role: str, columns: Sequence[str], schema: Schema, source: str) ->
     return None
 
 
-def _missing(role: str, columns: Sequence[str], schema: Schema, source: str) -> str:
+def _missing(role: str, columns: Sequence[str], free: Sequence[str], schema: Schema, source: str) -> str:
     if columns and all(re.fullmatch(r"column\d+", name) for name in columns):
         return (
             f"{source} has no header, so the role {role!r} cannot be found by name; say which column it is by its "
-            f'number from 0 to {len(columns) - 1}: roles={{"user_id": 0, "item_id": 1, ...}} (or header=True, if the '
-            "first row does name the columns)"
+            f'number from 0 to {len(columns) - 1}: roles={{"user_id": 0, "item_id": 1, ...}} (at the prompt --role '
+            f"{_at_prompt(role, '0', schema)}); or, if the first row does name the columns, header=True (--read "
+            "header=true)"
         )
     hint = ""
     if role == "user_id" and any(plain(name) in _EVENT_ALIASES["session_id"][0].split() for name in columns):
         hint = " (for a log of anonymous sessions, let the session play the user)"
-    example = columns[0] if columns else "its_name"
+    example = next(iter([*free, *columns]), "its_name")
     return (
         f"{source}: no column for the role {role!r}; the columns are {_listed(columns)}. "
         f"Say which one it is: {_how_to_map(role, example, schema)}{hint}"
@@ -247,7 +250,14 @@ def _missing(role: str, columns: Sequence[str], schema: Schema, source: str) -> 
 
 
 def _how_to_map(role: str, example: str, schema: Schema) -> str:
-    return f'roles={{"{role}": "{example}"}}, or {role} = "{example}" under [{schema.what}.roles] of a recipe'
+    return (
+        f'roles={{"{role}": "{example}"}} (at the prompt --role {_at_prompt(role, example, schema)}), '
+        f'or {role} = "{example}" under [{schema.what}.roles] of a recipe'
+    )
+
+
+def _at_prompt(role: str, column: str, schema: Schema) -> str:
+    return shlex.quote(f"{'' if schema is EVENTS else schema.what + '.'}{role}={column}")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import time as clock
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from zhiyin.data.sources.base import Column, quote_text, rows_of
+from zhiyin.data.sources.base import Column, quote_text, rows_of, spelt
 from zhiyin.data.sources.convert import Reading
 from zhiyin.errors import ConfigError, DataError
 
@@ -236,7 +236,7 @@ class _Look:
         low, high = (f"{edge:.15g}" if edge is not None else "nothing finite" for edge in span)
         head = f"column {self.column.name!r} holds values from {low} to {high}"
         if mapped and plausible[best] >= ENOUGH * given and best != unit:
-            use = f"time_unit={best!r}" if best in UNITS else "time_format='%Y%m%d'"
+            use = spelt("time_unit", best) if best in UNITS else spelt("time_format", "%Y%m%d")
             return f"{head}: hardly any is a plausible time in {_SAID[unit]}, but as {_SAID[best]} they are: use {use}"
         return (
             f"{head}: hardly any is a plausible time between 1971 and now in seconds, milliseconds, microseconds or "
@@ -254,7 +254,8 @@ class _Look:
         if self._fits(plausible, self._sample()) < ENOUGH and (share := self._share(plausible)) < ENOUGH:
             raise DataError(
                 f"column {self.column.name!r}: only {share:.1%} of its values are times between 1971 and now "
-                f"({self._examples()}); say how they are written: time_format='%d/%m/%Y %H:%M' (strptime), or time_unit"
+                f"({self._examples()}); say how they are written, as strptime would: "
+                f"{spelt('time_format', '%d/%m/%Y %H:%M')}, or their unit: {spelt('time_unit', 'ms')}"
             )
         early = (("time is negative", f"{micros} < 0"), ("time is before 1971", f"{micros} < {low}"))
         faults = (
@@ -295,7 +296,7 @@ class _Look:
         if len(values) > 1:
             raise DataError(
                 f"column {self.column.name!r} can be read as {' or '.join(map(repr, best))} ({self._examples()}), "
-                f"which gives different times; say which it is: time_format={best[0]!r}"
+                f"which gives different times; say which it is: {spelt('time_format', best[0])}"
             )
         return best[0]
 

@@ -161,7 +161,10 @@ def _kinds(engine: Engine, events: Events) -> tuple[IntVector, tuple[str, ...]]:
     named = {number: UNKNOWN_KIND if number is None else events.kinds[number] for number in found}
     kinds = sorted(set(named.values()))
     if len(kinds) > 256:
-        raise DataError(f"{len(kinds):,} kinds of events came, at most 256 can be kept; is the right column the kind?")
+        raise DataError(
+            f"{len(kinds):,} kinds of events came, at most 256 can be kept; is it the right column? If not, name "
+            'another, or none: roles={"kind": ""} (at the prompt --role kind=)'
+        )
     rows = np.full(len(events.kinds) + 1, -1, np.int32)
     for number, kind in named.items():
         rows[len(events.kinds) if number is None else number] = kinds.index(kind)

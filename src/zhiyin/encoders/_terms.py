@@ -1,8 +1,8 @@
 """Terms: what items say, as sparse TF-IDF vectors over the words of their texts and over their categories.
 
 No lists of stop words and no language is assumed. Scripts that write words apart are split into words; runs of those
-that do not (Chinese, Japanese, Thai, ...) are split into overlapping pairs of characters. Words of almost all items say
-nothing of any, and words of one item alone link it to no other: both are left out by their counts.
+that do not (Chinese, Japanese, Thai, ...) are split into overlapping pairs of characters. A word of one item alone
+links it to no other and is left out; a word of many items weighs little, and can be left out by its share of the items.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ class Limits:
 
     min_items: int = 2
     """A term of fewer items links nothing."""
-    max_share: float = 0.3
-    """A term of a larger share of the items (and of more than `ALWAYS_USEFUL`) says nothing."""
+    max_share: float = 1.0
+    """A term of a larger share of the items (and of more than `ALWAYS_USEFUL`) says nothing; one of all, never."""
     max_terms: int = 50_000
     """At most so many terms, those of the most items."""
 
@@ -147,7 +147,7 @@ class TermSpace:
             DataError: no term is left: there is no text, or no two items share a word.
         """
         counts = Counter(term for terms in term_lists(table, fields) for term in set(terms))
-        most = max(limits.max_share * table.num_rows, ALWAYS_USEFUL)
+        most = min(max(limits.max_share * table.num_rows, ALWAYS_USEFUL), table.num_rows - 1)
         useful = [(term, count) for term, count in counts.items() if limits.min_items <= count <= most]
         useful.sort(key=lambda pair: (-pair[1], pair[0]))
         kept = useful[: limits.max_terms]

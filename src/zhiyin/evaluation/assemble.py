@@ -257,7 +257,8 @@ def _warnings(plan: Plan) -> list[str]:
         return []
     said = (
         f"{repeats:.0%} of the test targets are in their query's history, which exclude_seen hides from all models, "
-        "so that even a perfect one stays below 1; compare with exclude_seen off where repeats matter"
+        "so that even a perfect one stays below 1; where repeats matter, compare with exclude_seen=False "
+        "(--include-seen)"
     )
     return [said]
 

@@ -18,7 +18,7 @@ from zhiyin.data.recommendations import Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError
 from zhiyin.evaluation.significance import Sample
-from zhiyin.metrics.base import ListMetric, Lists, Metric, ValueMetric, World
+from zhiyin.metrics.base import ExposureMetric, ListMetric, Lists, Metric, ValueMetric, World
 from zhiyin.models.base import FILLED, RatingPredictor, Recommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -88,7 +88,7 @@ def parse_metrics(metrics: Metrics) -> tuple[Metric, ...]:
     """Metrics from labels, each label once.
 
     Raises:
-        ConfigError: an unknown metric, or one that judges probabilities, which no recommended list has.
+        ConfigError: an unknown metric, or one of probabilities or logged exposures, which recommended lists lack.
     """
     from zhiyin.metrics import parse
 
@@ -97,7 +97,10 @@ def parse_metrics(metrics: Metrics) -> tuple[Metric, ...]:
     parsed: list[Metric] = [parse(one) if isinstance(one, str) else one for one in metrics]
     for metric in parsed:
         if not isinstance(metric, (ListMetric, ValueMetric)):
-            raise ConfigError(f"{metric.label} judges probabilities; recommended lists have none: use a list metric")
+            what = "logged exposures" if isinstance(metric, ExposureMetric) else "probabilities"
+            raise ConfigError(
+                f"{metric.label} judges {what}, and recommended lists have none: use a metric of lists such as ndcg@10"
+            )
     if not any(isinstance(metric, ListMetric) for metric in parsed):
         raise ConfigError("no metric of recommended lists came; name at least one, for example ndcg@10")
     return tuple({metric.label: metric for metric in parsed}.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zhiyin.arrays import DoubleVector, IntVector
-from zhiyin.evaluation.report_text import p_of, signed
+from zhiyin.evaluation.report_text import digits, p_of, signed
 from zhiyin.evaluation.significance import PairedTest, Sample, bootstrap, holm, interval, sign_flip
 
 if TYPE_CHECKING:
@@ -76,8 +76,21 @@ def _families(
 
 def verdict(report: Report) -> str:
     """Which model is best, by how much, whether that is beyond chance, and who comes close."""
-    said = [_first(report), *_against_baseline(report), *_rivals(report), *_caution(report)]
-    return " ".join(said)
+    if _all_equal(report):
+        value = digits(report.best.metrics[report.primary].value)
+        said = [f"Every model has {value} on {report.primary}, which tells none of them from another."]
+    else:
+        said = [_first(report), *_against_baseline(report), *_rivals(report)]
+    return " ".join([*said, *_caution(report)])
+
+
+def _all_equal(report: Report) -> bool:
+    values = [_primary(result, report.primary) for result in report.models]
+    return len(values) > 1 and values[0] is not None and len(set(values)) == 1
+
+
+def _primary(result: ModelResult, label: str) -> float | None:
+    return result.metrics[label].value if label in result.metrics else None
 
 
 def best_baseline(report: Report) -> ModelResult | None:
@@ -91,12 +104,18 @@ def _first(report: Report) -> str:
         return f"{label} is undefined for every model: no test query has a target."
     if best.baseline and len(report.models) > sum(result.baseline for result in report.models):
         return f"No model beats the simple baselines: {best.name} is best on {label}, {best.metrics[label]}."
+    simple = best_baseline(report)
+    if simple is not None and not best.baseline and _primary(simple, label) == _primary(best, label):
+        level = f"{best.name} and {simple.name} are level on {label}, {best.metrics[label]}"
+        return f"No model beats the simple baselines: {level}."
     return f"{best.name} is best on {label}: {best.metrics[label]}."
 
 
 def _against_baseline(report: Report) -> list[str]:
     simple = best_baseline(report)
     if simple is None or report.best.baseline:
+        return []
+    if _primary(simple, report.primary) == _primary(report.best, report.primary):
         return []
     found = [one for one in report.tests_of(report.primary, simple.name) if one.model == report.best.name]
     if not found:

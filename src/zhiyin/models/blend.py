@@ -51,8 +51,9 @@ class BlendConfig(Config):
     """Settings of `blend`."""
 
     members: tuple[Member, ...] = ()
-    """The models; also as text, `ease:2,als`. None given: item_knn, popularity, ease in a catalogue of up to 20,000
-    items, and content where items say anything."""
+    """The models; also as text, `ease:2,als`. None given: ease and content; where one of them is not to be had,
+    item_knn too, and popularity, of weight 0.1, without ease. Ease is taken in a catalogue of up to 20,000 items,
+    content where items say anything."""
     method: Method = "zscore"
     """How scores become comparable: standard scores, the range 0 to 1, ranks, or reciprocal ranks (rrf)."""
     rrf_k: float = setting(60.0, gt=0)
@@ -213,13 +214,15 @@ def _made(member: Member) -> Recommender:
 
 
 def _usual(train: Dataset) -> tuple[Member, ...]:
-    """What can be fitted on any dataset, and what suits this one."""
-    members = [Member(model="item_knn"), Member(model="popularity", weight=0.1)]
-    if train.n_items <= EASE_ITEMS:
-        members.append(Member(model="ease"))
-    if says_anything(train):
-        members.append(Member(model="content"))
-    return tuple(members)
+    """What suits a dataset, by `benchmarks/defaults.py`."""
+    few, speaking = train.n_items <= EASE_ITEMS, says_anything(train)
+    members = (
+        (Member(model="item_knn"), not (few and speaking)),
+        (Member(model="popularity", weight=0.1), not few),
+        (Member(model="ease"), few),
+        (Member(model="content"), speaking),
+    )
+    return tuple(member for member, wanted in members if wanted)
 
 
 def says_anything(train: Dataset) -> bool:
@@ -257,8 +260,10 @@ def unit_range(scores: FloatMatrix, known: AnyArray) -> FloatMatrix:
 def ranks(scores: FloatMatrix, known: AnyArray) -> FloatMatrix:
     """(n, n_items) from 1 for the best item down to 1/m for the last of m known ones; 0 for the others."""
     order = np.argsort(-scores, axis=1, kind="stable")
-    count = known.sum(axis=1, keepdims=True)
-    by_rank = (np.maximum(1 - np.arange(scores.shape[1]) / np.maximum(count, 1), 0) * (count > 0)).astype(np.float32)
+    count = known.sum(axis=1, keepdims=True, dtype=np.float32)
+    by_rank = 1 - np.arange(scores.shape[1], dtype=np.float32) / np.maximum(count, 1)
+    np.maximum(by_rank, 0, out=by_rank)
+    by_rank *= count > 0
     found = np.zeros_like(scores)
     np.put_along_axis(found, order, by_rank, axis=1)
     return found

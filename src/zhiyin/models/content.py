@@ -37,12 +37,13 @@ class ContentConfig(Config):
     """Weight of a category, as against a word."""
     min_items: int = setting(2, ge=1)
     """Leave out a term that fewer items have."""
-    max_share: float = setting(0.3, gt=0, le=1)
+    max_share: float = setting(1.0, gt=0, le=1, search=Search(0.05, 1))
     """Leave out a term that a larger share of the items has, and more than 50 of them."""
     max_terms: int = setting(50_000, ge=1)
     """Keep at most this many terms, those of the most items."""
-    half_life: float | None = setting(3.0, gt=0, search=Search(1, 100, log=True))
-    """After how many later events an event counts half; None, or a dataset without order, for no fading."""
+    half_life: float | None = setting(1.0, gt=0, search=Search(0.5, 100, log=True))
+    """After how many later events an event counts half; None, or a dataset without order, for no fading. The shorter,
+    the more the list follows what was looked at last."""
 
 
 class Content(Recommender):

@@ -35,7 +35,7 @@ class LeaveLastOut(Splitter):
     )
 
     def _split(self, dataset: Dataset) -> Parts:
-        dataset.need("position", self.name)
+        dataset.need("position", self.name, "user_holdout and cold_items need none")
         histories = dataset.histories
         from_end = histories.from_end()
         long_enough = (histories.lengths >= self.config.minimum_history + 2).repeat(histories.lengths)

@@ -9,6 +9,7 @@ a file adds its sets. Whatever the source looked like, a set ends as a folder of
 from __future__ import annotations
 
 import importlib
+import shlex
 from collections.abc import Callable
 from functools import cache as remember
 from pathlib import Path
@@ -41,7 +42,7 @@ def public_set(name: str) -> PublicSet:
         ConfigError: there is no such set; the message names the nearest.
     """
     if name not in _sets():
-        raise ConfigError(unknown("data set", name, _sets()))
+        raise ConfigError(_unknown(name))
     return _sets()[name]
 
 
@@ -139,11 +140,24 @@ def resolve(
         return get(text, cache=cache, progress=progress, accept_licence=accept_licence)
     if len(path.parts) > 1 or path.suffix or path.exists():
         return _existing(path, text)
-    raise DataError(f"{unknown('data set', text, _sets())}; there is no folder of that name either")
+    raise DataError(f"{_unknown(text)} (there is no folder of that name either)")
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _sets(), n=3, cutoff=0.6)
+    return unknown("data set", name, near) if near else f"unknown data set {name!r}; `zhiyin data list` names them all"
 
 
 def _existing(path: Path, text: str) -> Path:
     if path.is_dir():
         return path
-    said = "is a file; a folder is expected" if path.exists() else "does not exist"
-    raise DataError(f"{text!r} came as data, but {path} {said} (a prepared folder, or one with events.parquet)")
+    if path.exists():
+        raise DataError(
+            f"{text!r} came as data, but it is a file; a prepared folder is expected: "
+            f"zhiyin prepare --events {shlex.quote(text)} --out DIR makes one"
+        )
+    raise DataError(
+        f"{text!r} came as data, but {path} does not exist; a prepared folder, or one with events.parquet, is expected"
+    )

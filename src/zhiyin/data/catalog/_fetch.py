@@ -27,6 +27,7 @@ from zhiyin._version import __version__
 from zhiyin.artifacts import new_folder, read_json, to_json, write_text
 from zhiyin.data.catalog._files import Files
 from zhiyin.data.catalog.base import Download, PublicSet, Source, Tables, Wheel
+from zhiyin.data.engine import FULL
 from zhiyin.errors import DataError
 from zhiyin.run import Progress, Silent
 
@@ -66,6 +67,8 @@ def fetch(
     _ask(wanted, accept_licence)
     if folder is not None:
         return _from_folder(wanted, folder, target)
+    with _workplace(cache):  # a cache that cannot be written is no fault of a source
+        pass
     reasons: list[str] = []
     for source in wanted.sources:
         if not source.downloads and source.wheel is None:
@@ -97,6 +100,8 @@ def _advice(wanted: PublicSet, reasons: list[str]) -> str:
         if reasons
         else f"{wanted.name} has no open address"
     )
+    if any(words in reason for reason in reasons for words in FULL):
+        return f"{tried}; free some space on the disk of the cache, or set ZHIYIN_CACHE to a folder on another one"
     return (
         f"{tried}; fetch {' and '.join(wanted.addresses)} by hand and give the folder with --from FOLDER, "
         f"which must hold {', or '.join(wanted.expects)}"

@@ -105,6 +105,15 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def spelt(setting: str, value: str) -> str:
+    """How a person says a setting of the reading of a table, in Python and at the prompt.
+
+    >>> spelt("time_unit", "ms")
+    "time_unit='ms' (at the prompt --read 'time_unit=ms')"
+    """
+    return f"{setting}={value!r} (at the prompt --read '{setting}={value}')"
+
+
 def rows_of(engine: DuckDBEngine, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a small result, read to its end at once, so that every failure shows here."""
     table = engine.fetch(sql)
@@ -134,3 +143,17 @@ def distinct(names: Iterable[str], fold: bool = False) -> list[str]:
         key, free = next((key, one) for key, one in keys if key not in given)
         given[key] = free
     return list(given.values())
+
+
+def copies(names: Sequence[str], told_apart: Sequence[str]) -> tuple[str, ...]:
+    """What to say of columns of one name: which name each later one has after `distinct`.
+
+    >>> copies(["id", "id"], ["id", "id_2"])
+    ("a second column is named 'id', called 'id_2' here",)
+    """
+    pairs = zip(names, told_apart, strict=True)
+    return tuple(
+        f"a second column is named {name!r}, called {other!r} here"
+        for name, other in pairs
+        if name and name != other and name in told_apart
+    )

@@ -53,7 +53,8 @@ def label_of(engine: DuckDBEngine, relation: str, column: Column) -> Reading:
     kind = column.type.split("(")[0]
     if column.type.endswith("]") or kind in _NO_IDS:
         raise DataError(
-            f"column {column.name!r} holds {column.type}, which cannot be an id or a label; expected text or numbers"
+            f"column {column.name!r} holds {column.type}, which cannot be an id or a label; expected text or "
+            "numbers: map the role to another column, or take the text out of it first"
         )
     if kind in ("FLOAT", "DOUBLE", "DECIMAL"):
         return _of_floats(engine, relation, column, kind)

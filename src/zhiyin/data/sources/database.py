@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from zhiyin.data.sources.base import Column, Header, Staged, numbered, quote_name
+from zhiyin.data.sources.base import Column, Header, Staged, numbered, quote_name, spelt
 from zhiyin.data.sources.files import find_one
 from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
 
@@ -67,7 +67,10 @@ class Database:
         table = table or asked.pop("table", [None])[0]
         query = query or asked.pop("query", [None])[0]
         if (table is None) == (query is None):
-            raise ConfigError(f"{_safe(url)}: give either a table or a query (table=..., or ?table=... in the URL)")
+            raise ConfigError(
+                f"{_safe(url)}: give either a table or a query: ?table=NAME at the end of the address, or "
+                f"{spelt('table', 'NAME')}, or likewise with query"
+            )
         kept = "&".join(f"{quote(name)}={quote(one)}" for name, values in asked.items() for one in values)
         bare = f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{kept}" if kept else "")
         return cls(bare, table, query.strip().rstrip(";") if query else None)

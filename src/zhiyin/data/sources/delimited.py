@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zhiyin.data.sources.base import QUARANTINE, Column, Header, Staged, numbered, quote_text, rows_of
+from zhiyin.data.sources.base import QUARANTINE, Column, Header, Staged, numbered, quote_text, rows_of, spelt
 from zhiyin.data.sources.dialect import SAMPLE, Dialect, Wish, count_rows, sniff
 from zhiyin.data.sources.files import (
     Print,
@@ -52,7 +52,7 @@ class Delimited:
         """The columns of the first file; every value is text."""
         dialect = self._dialect(self.paths[0], mapping)
         notes = [f"delimiter {dialect.delimiter!r}" + ("" if dialect.header else ", no header (columns count from 0)")]
-        return Header(numbered(dialect.names), tuple(notes))
+        return Header(numbered(dialect.names), (*notes, *dialect.notes))
 
     def _dialect(self, path: Path, mapping: Mapping[str, str | int]) -> Dialect:
         raw = head_of(path, SAMPLE)
@@ -217,7 +217,8 @@ class _Part:
             line = re.split(r"[\r\n]", raw)[0][:80]
             raise DataError(
                 f"row {place + 1} opens a quote that is not closed before the next line ({line!r}), so the rows "
-                "after it cannot be told apart; mend that row or, if quotes mean nothing in this file, say quote=''"
+                "after it cannot be told apart; mend that row or, if quotes mean nothing in this file, say "
+                f"{spelt('quote', '')}"
             )
 
     def _refuse(self, kept_before: int, before: int) -> int:

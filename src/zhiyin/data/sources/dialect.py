@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zhiyin.data.schema import column_number, is_known, plain, untyped
-from zhiyin.data.sources.base import distinct
+from zhiyin.data.sources.base import copies, distinct, spelt
 from zhiyin.data.sources.files import opened
 from zhiyin.errors import ConfigError, DataError
 
@@ -37,6 +37,8 @@ class Dialect:
     newline: str
     header: bool
     names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What there is to say about its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,13 @@ def sniff(text: str, label: str, wish: Wish, mapping: Mapping[str, str | int]) -
         first = text.splitlines()[0][:80] if text.strip() else ""
         raise DataError(
             f"{label}: only one column was found with the delimiter {listed}; its first line is {first!r}. "
-            "If another delimiter is used there, say so: delimiter=..."
+            f"If another delimiter is used there, say so: {spelt('delimiter', '...')}"
         )
     header = _has_header(best.rows, mapping) if wish.header is None else wish.header
     names = _names(best, header, label)
-    return Dialect(best.delimiter, best.quote, _escape(text, best.quote), newline_of(text, best.quote), header, names)
+    newline = newline_of(text, best.quote)
+    notes = copies([cell.strip() for cell in best.rows[0]], names) if header else ()
+    return Dialect(best.delimiter, best.quote, _escape(text, best.quote), newline, header, names, notes)
 
 
 def _quotes(delimiter: str, wish: Wish) -> tuple[str, ...]:
@@ -200,7 +204,8 @@ def _escape(text: str, quote: str) -> str:
 def _has_header(rows: Sequence[tuple[str, ...]], mapping: Mapping[str, str | int]) -> bool:
     first, rest = rows[0], rows[1:]
     cells = {untyped(cell.strip()).casefold() for cell in first}
-    if any(isinstance(wanted, str) and untyped(wanted.strip()).casefold() in cells for wanted in mapping.values()):
+    said = [wanted for wanted in mapping.values() if wanted != ""]
+    if any(isinstance(wanted, str) and untyped(wanted.strip()).casefold() in cells for wanted in said):
         return True
     numeric = [bool(_NUMBER.fullmatch(cell)) for cell in first]
     known = sum(is_known(cell) for cell in first)
@@ -212,7 +217,7 @@ def _has_header(rows: Sequence[tuple[str, ...]], mapping: Mapping[str, str | int
         all(_NUMBER.fullmatch(row[place]) for row in rest if len(row) > place) for place in range(len(first)) if rest
     ):
         return True
-    by_number = bool(mapping) and all(column_number(wanted) is not None for wanted in mapping.values())
+    by_number = bool(said) and all(column_number(wanted) is not None for wanted in said)
     return not by_number and len({plain(cell) for cell in first} - {""}) == len(first)
 
 
@@ -224,6 +229,7 @@ def _names(option: _Option, header: bool, label: str) -> tuple[str, ...]:
     if usual != option.width and count > len(option.rows[1:]) / 2:
         raise DataError(
             f"{label}: the header has {option.width} columns but the rows have {usual} "
-            f"(delimiter {option.delimiter!r}); give the file one name for each column, or say delimiter=..."
+            f"(delimiter {option.delimiter!r}); give the file one name for each column, or say "
+            f"{spelt('delimiter', '...')}"
         )
     return tuple(distinct(name.strip().lstrip("\ufeff") for name in option.rows[0]))

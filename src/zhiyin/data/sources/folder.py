@@ -30,7 +30,10 @@ def open_folder(path: str | Path) -> tuple[EventLog, Catalogue | None, Users | N
         raise DataError(f"{folder} is not a folder; expected one with events.parquet (items.parquet, users.parquet)")
     if not (folder / "events.parquet").is_file():
         inside = ", ".join(sorted(one.name for one in folder.iterdir())[:10]) or "nothing"
-        raise DataError(f"{folder} has no events.parquet, only {inside}; for other files use EventLog.read(path)")
+        raise DataError(
+            f"{folder} has no events.parquet, only {inside}, and is no prepared folder; other files are prepared "
+            "first: zhiyin prepare --events FILES --out DIR"
+        )
     name = folder.resolve().name
     items, users = folder / "items.parquet", folder / "users.parquet"
     return (

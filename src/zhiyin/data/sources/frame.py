@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zhiyin.data.sources.base import Column, Header, Staged, distinct, numbered, rows_of
+from zhiyin.data.sources.base import Column, Header, Staged, copies, distinct, numbered, rows_of
 from zhiyin.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class Frame:
         notes: list[str] = []
         try:
             table = _to_arrow(frame, notes)
-            table = table.rename_columns(distinct(str(name) for name in table.column_names))
-            return cls(table, tuple(notes))
+            names = [str(name) for name in table.column_names]
+            table = table.rename_columns(distinct(names))
+            return cls(table, (*notes, *copies(names, table.column_names)))
         except (pa.ArrowException, TypeError, ValueError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(f"this {type(frame).__name__} cannot be read as a table: {first}") from error
@@ -95,8 +96,8 @@ def _by_narwhals(frame: Any) -> pa.Table:
         native = nw.from_native(frame)
     except TypeError:
         raise DataError(
-            f"a {type(frame).__name__} came; expected a dataframe (pandas, polars, Arrow, ...), or for files "
-            "EventLog.read(path)"
+            f"a {type(frame).__name__} came; expected a dataframe (pandas, polars, Arrow, ...) or a mapping of column "
+            "names to values; pyarrow.Table.from_pylist(rows) takes dictionaries, EventLog.read(path) files"
         ) from None
     eager = native.collect(backend="pyarrow") if isinstance(native, nw.LazyFrame) else native
     return eager.to_arrow()

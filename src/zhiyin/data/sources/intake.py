@@ -258,6 +258,9 @@ class _Intake:
             *self.staged.notes,
             *self.notes,
         ]
+        if self.clock != "time":
+            known = {"position": "only the order of events is known, no times", "none": "no order of events is known"}
+            notes.append(known[self.clock])
         if unused:
             notes.append(f"columns that were not read: {', '.join(unused[:20])}" + (" ..." if len(unused) > 20 else ""))
         return Ingested(

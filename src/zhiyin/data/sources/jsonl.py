@@ -54,7 +54,7 @@ class JSONLines:
         fields = dict.fromkeys(name for one in objects for name in one)
         if not fields:
             raise DataError(f"{self.label}: its objects have no fields")
-        return Header(numbered(fields))
+        return Header(numbered(fields, [_type(name, objects) for name in fields]))
 
     def _not_json(self, text: str) -> str:
         first = text.strip()[:80]
@@ -90,6 +90,12 @@ def _object(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _type(name: str, objects: Sequence[Mapping[str, Any]]) -> str:
+    """STRUCT for a field that holds objects alone, which is neither an id nor a label; all others are read as text."""
+    values = [one[name] for one in objects if one.get(name) is not None]
+    return "STRUCT" if values and all(isinstance(value, dict) for value in values) else "VARCHAR"
 
 
 def _insert(engine: DuckDBEngine, path: Path, seen: Print, wanted: Sequence[Column], table: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +27,11 @@ def resolve(where: Where, table: str | None = None, query: str | None = None, wi
 
     if isinstance(where, str) and is_url(where):
         return Database.of(where, table, query)
+    if isinstance(where, str) and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]+(?=://)", where)):
+        raise DataError(
+            f"addresses of {scheme.group()}:// cannot be read, only those of sqlite:/// and postgresql://; fetch or "
+            "export it to a CSV, JSON lines or Parquet file first"
+        )
     paths = find(where)
     forms = {path: form_of(path) for path in paths}
     if len(set(forms.values())) > 1:

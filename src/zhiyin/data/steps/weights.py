@@ -41,6 +41,9 @@ SYNONYMS: Mapping[str, str] = {
 }
 """Other names of the same kinds, without capitals, spaces, hyphens and underscores."""
 
+EXPOSURES = ("display", "exposure", "impression", "shown")
+"""Kinds that tell what a user was shown, not what they did: nothing speaks for the item yet."""
+
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -52,6 +55,8 @@ class WeightsConfig(Config):
     cart 4; purchase 5)."""
     other: float | None = setting(1.0, ge=0)
     """Weight of a kind that is not listed, and of events without one; None drops such events."""
+    drop: tuple[str, ...] = ()
+    """Kinds whose events go, because they say nothing for the item (what was merely shown)."""
     least: dict[str, float] = setting({})
     """The least value that speaks for the item, by kind ("*" for all others): a rating of 4, half of a video. An event
     without a value passes."""
@@ -89,6 +94,8 @@ class Weights(PreparationStep):
 
     def _of_kind(self, kind: str) -> float | None:
         """The weight of a kind before its value is looked at."""
+        if _matches(kind, self.config.drop):
+            return None
         own = {_plain(name): weight for name, weight in self.config.kinds.items()}
         name = _plain(kind)
         usual = DEFAULTS.get(SYNONYMS.get(name, name), self.config.other)
@@ -116,9 +123,10 @@ class Weights(PreparationStep):
         if "kind_number" not in events.columns:
             return "weighed by value"
         weights = {kind: self._of_kind(kind) for kind in events.kinds}
-        return "weights: " + ", ".join(
-            f"{kind} {'dropped' if weight is None else f'{weight:g}'}" for kind, weight in weights.items()
-        )
+        said = ", ".join(f"{kind} {'dropped' if weight is None else f'{weight:g}'}" for kind, weight in weights.items())
+        shown = [kind for kind, weight in weights.items() if weight and _matches(kind, EXPOSURES)]
+        hint = '; {0} seems to be what was shown, not what was done: weights drop=["{0}"] leaves it out'
+        return f"weights: {said}" + "".join(hint.format(kind) for kind in shown)
 
 
 def _plain(kind: str) -> str:
