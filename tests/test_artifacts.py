@@ -93,6 +93,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(DataError, match="cannot write"):
         write_text(tmp_path / "file" / "below", "text")
+    for folder in (tmp_path, Path()):
+        with pytest.raises(DataError, match="it is a folder; name a file in it"):
+            write_text(folder, "text")
 
 
 def test_ctrl_c_between_the_two_renames_brings_the_old_folder_back(

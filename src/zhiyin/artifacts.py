@@ -100,7 +100,13 @@ def _take_name(work: Path, target: Path, overwrite: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Raises:
+        DataError: the path is a folder, or the disk refuses to write.
+    """
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder; name a file in it")
     work = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

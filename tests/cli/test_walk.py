@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -236,3 +237,29 @@ def test_the_next_command_is_one_that_works(zhiyin: Zhiyin, prepared: Path, tmp_
     assert "regularization=50.0" in command
     command[command.index("my-model")] = str(tmp_path / "m")
     assert zhiyin(*command).code == 0
+
+
+@pytest.mark.parametrize("clock", ["time", "position", "none"])
+def test_quickstart_walks_to_the_end_whatever_is_known_of_when(zhiyin: Zhiyin, tmp_path: Path, clock: str) -> None:
+    world = tastes()
+    users, items = world.users.ids.to_pylist(), world.items.ids.to_pylist()
+    owner, time = world.histories.owner(), world.histories.time
+    assert time is not None
+    columns = {
+        "user_id": [users[number] for number in owner],
+        "item_id": [items[number] for number in world.histories.item],
+        "time": time // 1_000_000 + 1_500_000_000,
+        "position": list(range(world.n_events)),
+    }
+    wanted = {"time": ["time"], "position": ["position"], "none": []}[clock]
+    (tmp_path / "set").mkdir()
+    pq.write_table(
+        pa.table({name: columns[name] for name in ("user_id", "item_id", *wanted)}), tmp_path / "set" / "events.parquet"
+    )
+    done = zhiyin("quickstart", "--data", f"folder:{tmp_path / 'set'}", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert (tmp_path / "out" / "report" / "report.html").is_file()
+    commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith("zhiyin ")]
+    for command in commands[:2]:  # recommend and compare, as they stand there
+        again = zhiyin(*shlex.split(command)[1:])
+        assert again.code == 0, (command, again.err)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zhiyin.run import Run
 
 MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend")
+SPLITS = {"time": "global_time", "position": "leave_last_out", "none": "user_holdout"}
+"""The most honest split that what is known of when allows."""
 IMPERSONAL = ("popularity", "random")
 """Models whose list is the same for everybody: no one's reasons can be shown with them."""
 
@@ -78,8 +80,9 @@ def _compare(dataset: Dataset, out: Path, run: Run) -> Report:
     from zhiyin.evaluation.compare import compare
     from zhiyin.splitting import get
 
-    _heading(3, "Split by time and compare")
-    split = get("global_time" if dataset.clock == "time" else "leave_last_out")(seed=run.seed)
+    name = SPLITS[dataset.clock]
+    _heading(3, "Split by time and compare" if name == "global_time" else f"Split ({name}) and compare")
+    split = get(name)(seed=run.seed)
     report = compare(dataset, MODELS, split=split, run=run)
     report.write(out / "report", overwrite=True)
     show(report)
@@ -104,8 +107,9 @@ def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
     user = _typical(dataset)
     query = dataset.query_of(user)
     names = [shortened(name) for name in dataset.item_titles()]
-    _heading(4, f"What user {shortened(user)} did last, and what {model.name} recommends")
-    say(table(["the last events of their history"], [(names[item],) for item in query.histories.item[-8:]]))
+    _heading(4, f"What user {shortened(user)} did, and what {model.name} recommends")
+    which = "the last" if dataset.has_order() else "some"
+    say(table([f"{which} events of their history"], [(names[item],) for item in query.histories.item[-8:]]))
     show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model), k=10)
 
 
@@ -125,11 +129,12 @@ def _next(out: Path, dataset: Dataset) -> None:
         out / "quality.html": "the quality of the data, what to do about it",
         out / "model": "the best model that looks at the history",
     }
+    split, other = SPLITS[dataset.clock], "leave_last_out" if dataset.clock == "time" else "cold_items"
     data, some = out / "dataset", dataset.items.decode(dataset.histories.of(0)[:2])
     lines = [
         opt.command("recommend", "--model", out / "model", "--data", data, "--history", opt.csv_line(some)),
-        opt.command("compare", "--data", data, "--models", "ease,item_knn", "--split", "leave_last_out"),
-        opt.command("tune", "item_knn", "--data", data),
+        opt.command("compare", "--data", data, "--models", "ease,item_knn", "--split", other),
+        opt.command("tune", "item_knn", "--data", data, *([] if split == "global_time" else ["--split", split])),
         "zhiyin prepare --events YOUR.csv --out my-dataset",
     ]
     width = max(len(str(place)) for place in made)
