@@ -57,6 +57,25 @@ def test_queries_by_hand_are_encoded_and_unknown_items_counted() -> None:
     assert queries.histories.kind is not None
     assert queries.histories.kind.tolist() == [0, 0, 0]
     assert queries.context["hour"].tolist() == [7, None, None]
+    assert queries.histories.weight is None
+
+
+def test_events_weigh_what_is_said_else_what_their_kind_weighs() -> None:
+    asked = [
+        Query.of(["a", "b"], kinds=["buy", "view"]),
+        Query.of(["c", "a"]),
+        Query.of(["b"], kinds=["buy"], weights=[7]),
+    ]
+    queries = Queries.encode(asked, Vocabulary(["a", "b", "c"]), ("view", "buy"), (1.0, 5.0))
+    assert queries.histories.weight is not None
+    assert queries.histories.weight.tolist() == [5, 1, 1, 1, 7]
+
+
+def test_an_unknown_kind_is_named_with_the_nearest() -> None:
+    with pytest.raises(DataError, match="unknown kind of event 'bye'; did you mean 'buy'"):
+        Queries.encode([Query.of(["a"], kinds=["bye"])], Vocabulary(["a"]), ("view", "buy"))
+    bare = Queries.encode([Query.of(["a"], kinds=["bye"])], Vocabulary(["a"]))
+    assert bare.histories.kind is None
 
 
 def test_queries_translate_to_another_vocabulary() -> None:
@@ -77,6 +96,8 @@ def test_blocks_join_to_the_whole(lists: list[list[int]]) -> None:
 def test_wrong_queries_are_refused() -> None:
     with pytest.raises(DataError, match="one text came"):
         Query.of("abc")
+    with pytest.raises(DataError, match="each must be a number"):
+        Query.of(["a"], weights=[float("nan")])
     with pytest.raises(DataError, match="2 items came with 1 times"):
         Query.of(["a", "b"], times=[1])
 

@@ -98,3 +98,17 @@ def test_a_history_of_dislikes_alone_gets_no_arbitrary_list_of_als() -> None:
     only = Histories(np.array([0, 2]), np.array([1, 2], np.int32), weight=np.array([-1, -1], np.float32))
     assert (model._score(Queries(only, model.vocabulary)) == -np.inf).all()
     assert (model.recommend(Queries(only, model.vocabulary), 3, fill=False).items == -1).all()
+
+
+def test_a_stranger_with_kinds_is_weighed_as_the_same_user_of_the_dataset() -> None:
+    world = tastes()
+    kind = (np.arange(world.n_events) % 2).astype(np.uint8)
+    histories = replace(world.histories, kind=kind, weight=np.where(kind == 1, 5, 1).astype(np.float32))
+    shop = Dataset.of(histories, world.item_table, world.user_table, kinds=("view", "buy"))
+    model = models.EASE().fit(shop)
+    assert model.kind_weights == (1.0, 5.0)
+    past = shop.histories.slice(2, 3)
+    assert past.kind is not None
+    stranger = Query.of(shop.items.decode(past.item), kinds=[shop.kinds[number] for number in past.kind])
+    known, strange = (model.score(query, ["i0001", "i0002"]) for query in (shop.queries(np.array([2])), stranger))
+    np.testing.assert_array_equal(known, strange)

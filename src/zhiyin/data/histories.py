@@ -11,7 +11,7 @@ from scipy import sparse
 
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector
 from zhiyin.data.vocabulary import Vocabulary
-from zhiyin.errors import DataError
+from zhiyin.errors import DataError, unknown
 
 COLUMNS = ("item", "time", "value", "kind", "weight", "session")
 """The columns of an event beside its owner; all but `item` may be absent."""
@@ -148,6 +148,7 @@ class Query:
     now: int | None = None
     user_id: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[float, ...] | None = None
 
     @classmethod
     def of(
@@ -159,13 +160,23 @@ class Query:
         now: int | None = None,
         user_id: str | None = None,
         context: Mapping[str, Any] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> Query:
-        """Build a query by hand: item ids, oldest first; times and `now` in microseconds since 1970."""
+        """Build a query by hand: item ids, oldest first; times and `now` in microseconds since 1970.
+
+        `weights` tell how much each event speaks for its item; by default what training found for events of its kind.
+
+        Raises:
+            DataError: a column is not as long as the history, or a weight is no number.
+        """
         if isinstance(items, str):
             raise DataError(f"a history is a list of item ids, but one text came: {items!r}")
-        for name, column in (("times", times), ("values", values), ("kinds", kinds)):
+        columns = {"times": times, "values": values, "kinds": kinds, "weights": weights}
+        for name, column in columns.items():
             if column is not None and len(column) != len(items):
                 raise DataError(f"{len(items)} items came with {len(column)} {name}; one for each is expected")
+        if weights is not None and not np.isfinite(np.array(weights, np.float64)).all():
+            raise DataError(f"weights {list(weights)} came; each must be a number")
         return cls(
             tuple(str(one) for one in items),
             None if times is None else tuple(int(one) for one in times),
@@ -174,6 +185,7 @@ class Query:
             now,
             user_id,
             dict(context or {}),
+            None if weights is None else tuple(float(one) for one in weights),
         )
 
 
@@ -197,16 +209,34 @@ class Queries:
         return len(self.histories)
 
     @classmethod
-    def encode(cls, queries: Sequence[Query], items: Vocabulary, kinds: Sequence[str] = ()) -> Queries:
-        """Translate queries into the numbers of `items`; events on unknown items are left out and counted."""
+    def encode(
+        cls,
+        queries: Sequence[Query],
+        items: Vocabulary,
+        kinds: Sequence[str] = (),
+        kind_weights: Sequence[float] = (),
+    ) -> Queries:
+        """Translate queries into the numbers of `items`; events on unknown items are left out and counted.
+
+        Args:
+            queries: what is asked.
+            items: the vocabulary of the answering model.
+            kinds: the kinds of events that it knows, in the order of their numbers; none, and kinds are not looked at.
+            kind_weights: what an event of each kind weighs, where a query does not say.
+
+        Raises:
+            DataError: an event has a kind that is not among `kinds`.
+        """
         numbers = items.encode([one for query in queries for one in query.items])
         lengths = np.array([len(query.items) for query in queries], np.int64)
+        kind = _kinds(queries, kinds)
         full = Histories.of_lengths(
             lengths,
             item=numbers,
             time=_column(queries, "times", 0, np.int64),
             value=_column(queries, "values", np.nan, np.float32),
-            kind=_kinds(queries, kinds),
+            kind=kind,
+            weight=_weights(queries, kind, kind_weights),
         )
         known = numbers >= 0
         missing = np.add.reduceat(np.append(~known, False), full.offsets[:-1]) if len(queries) else np.zeros(0)
@@ -272,18 +302,30 @@ def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:
         return None
     number = {kind: place for place, kind in enumerate(kinds)}
     names = [kind for query in queries for kind in (query.kinds or (kinds[0],) * len(query.items))]
-    return np.array([number.get(kind, 0) for kind in names], np.uint8)
+    for name in set(names) - set(number):
+        raise DataError(unknown("kind of event", name, kinds))
+    return np.array([number[kind] for kind in names], np.uint8)
+
+
+def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequence[float]) -> FloatVector | None:
+    """(n_events,) the weights that the queries state, else those of the kinds that they state, else 1."""
+    stated = _column(queries, "weights", np.nan, np.float32)
+    by_kind = None
+    if kind is not None and len(kind_weights):
+        told = np.repeat([query.kinds is not None for query in queries], [len(query.items) for query in queries])
+        by_kind = np.where(told, np.asarray(kind_weights, np.float32)[kind], np.float32(1))
+    if stated is None:
+        return by_kind
+    return np.where(np.isnan(stated), np.float32(1) if by_kind is None else by_kind, stated)
 
 
 def _now(queries: Sequence[Query]) -> LongVector | None:
     """The moment of each query: given, else just after its last event; None where nothing is known of time."""
-    moments = [
-        query.now if query.now is not None else max(query.times) + 1 if query.times else None for query in queries
-    ]
-    if all(moment is None for moment in moments):
+    moments = [_moment(query) for query in queries]
+    known = [moment for moment in moments if moment is not None]
+    if not known:
         return None
-    latest = max(moment for moment in moments if moment is not None)
-    return np.array([latest if moment is None else moment for moment in moments], np.int64)
+    return np.array([max(known) if moment is None else moment for moment in moments], np.int64)
 
 
 def _moment(query: Query) -> int | None:

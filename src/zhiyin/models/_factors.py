@@ -143,7 +143,6 @@ class FactorRecommender(VectorRecommender):
         self._known = (self.popularity > 0) & self.item_vectors.any(axis=1)
 
     def _read(self, folder: Path) -> None:
-        super()._read(folder)
         self._prepare()
 
     def _score(self, queries: Queries) -> FloatMatrix:

@@ -227,7 +227,6 @@ class Neighbourhood(RatingPredictor):
         self._past = Told(Histories(self.offsets, self.item, weight=weight, value=value), self.n_items)
 
     def _read(self, folder: Path) -> None:
-        super()._read(folder)
         self._prepare()
 
     def _remember(self, histories: Histories) -> None:

@@ -16,9 +16,7 @@ from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 import numpy as np
 
 from zhiyin._parallel import in_blocks, rows_at_once
-from zhiyin._version import __version__
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
-from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
 from zhiyin.config import Component, Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Queries, Query
@@ -28,7 +26,8 @@ from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models._filling import FILLED as FILLED
 from zhiyin.models._filling import fill
 from zhiyin.models._reasons import reasons_for
-from zhiyin.models._saved import card, flatten, read_ids, unflatten, write_ids
+from zhiyin.models._saved import load as load
+from zhiyin.models._saved import save
 from zhiyin.retrieval.exact import SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
@@ -38,8 +37,6 @@ T = TypeVar("T")
 
 Asked: TypeAlias = Query | Sequence[Query] | Queries
 """What `recommend` takes: one query, several, or a batch that is encoded already."""
-
-FORMAT = 1
 
 
 class Recommender(Component):
@@ -60,6 +57,7 @@ class Recommender(Component):
         super().__init__(config, **options)
         self.items: Vocabulary | None = None
         self.kinds: tuple[str, ...] = ()
+        self.kind_weights: tuple[float, ...] = ()
         self.popularity: LongVector = np.zeros(0, np.int64)
         self.trained_on: Mapping[str, Any] = {}
 
@@ -129,7 +127,7 @@ class Recommender(Component):
         check_weights(train)
         if self.needs != "none":
             train.need(self.needs, self.name)  # type: ignore[arg-type]
-        self.items, self.kinds = train.items, train.kinds
+        self.items, self.kinds, self.kind_weights = train.items, train.kinds, kind_weights(train)
         self.popularity = train.popularity
         self.trained_on = {
             "data": train.name,
@@ -208,7 +206,7 @@ class Recommender(Component):
             queries = [queries]
         if isinstance(queries, Queries):
             return until_now(queries.translate(self.vocabulary))
-        return until_now(Queries.encode(queries, self.vocabulary, self.kinds))
+        return until_now(Queries.encode(queries, self.vocabulary, self.kinds, self.kind_weights))
 
     def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
         if isinstance(ids, str):
@@ -270,37 +268,19 @@ class Recommender(Component):
     # ------------------------------------------------------------------ saved form
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Write the model to a folder, whole or not at all; nothing in it is ever unpickled."""
-        vocabulary = self.vocabulary
-        with new_folder(path, overwrite) as folder:
-            content = {
-                "format": FORMAT,
-                "zhiyin": __version__,
-                "room": "models",
-                "component": self.name,
-                "config": self.config.model_dump(mode="json"),
-                "kinds": self.kinds,
-                "trained_on": self.trained_on,
-            }
-            (folder / "config.json").write_text(to_json(content), encoding="utf-8")
-            write_ids(folder / "items.parquet", vocabulary)
-            text = card(self.name, self.config.model_dump(mode="json"), self.trained_on)
-            (folder / "card.md").write_text(text, encoding="utf-8")
-            self._write(folder)
-        return Path(path)
+        """Write the model to a folder, whole or not at all; nothing in it is ever unpickled.
+
+        Raises:
+            NotFittedError: before `fit`.
+            DataError: the folder is taken, or the disk refuses to write.
+        """
+        return save(self, path, overwrite)
 
     def _write(self, folder: Path) -> None:
-        arrays, texts = flatten({name: getattr(self, name) for name in self.learns})
-        save_arrays(folder / "arrays.safetensors", {"popularity": self.popularity, **arrays})
-        if texts:
-            (folder / "texts.json").write_text(to_json(texts), encoding="utf-8")
+        """Write what the saved form holds beside `learns`."""
 
     def _read(self, folder: Path) -> None:
-        arrays = load_arrays(folder / "arrays.safetensors")
-        self.popularity = arrays.pop("popularity")
-        texts = read_json(folder / "texts.json") if (folder / "texts.json").is_file() else {}
-        for name, value in unflatten(arrays, texts).items():
-            setattr(self, name, value)
+        """Read what `_write` wrote, and derive what is not saved; `learns` are there already."""
 
 
 class VectorRecommender(Recommender):
@@ -364,6 +344,16 @@ def check_weights(train: Dataset) -> None:
         )
 
 
+def kind_weights(train: Dataset) -> tuple[float, ...]:
+    """What an event of each kind weighs on average; empty where nothing is weighed by kind."""
+    kind, weight = train.histories.kind, train.histories.weight
+    if kind is None or weight is None:
+        return ()
+    count = np.bincount(kind, minlength=len(train.kinds))
+    total = np.bincount(kind, weight, len(train.kinds))
+    return tuple((total / np.maximum(count, 1)).tolist())
+
+
 def until_now(queries: Queries) -> Queries:
     """The same queries without the events that are later than their moment: asked as of then, they are not known."""
     past, now = queries.histories, queries.now
@@ -371,26 +361,3 @@ def until_now(queries: Queries) -> Queries:
         return queries
     known = past.time <= np.repeat(now, past.lengths)
     return queries if known.all() else replace(queries, histories=past.keep(known))
-
-
-def load(path: str | Path) -> Recommender:
-    """Open a saved model, whatever its kind.
-
-    Raises:
-        DataError: the folder is missing, damaged, or holds something else.
-    """
-    from zhiyin import models
-
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder} is not a saved model (no config.json); make one with `zhiyin fit`")
-    content = read_json(folder / "config.json")
-    if content.get("room") != "models" or content.get("format") != FORMAT:
-        raise DataError(
-            f"{folder} holds {content.get('room')!r} in format {content.get('format')!r}, no model for this version"
-        )
-    model: Recommender = models.get(content["component"])(**content["config"])
-    model.items = read_ids(folder / "items.parquet")
-    model.kinds, model.trained_on = tuple(content["kinds"]), content["trained_on"]
-    model._read(folder)
-    return model

@@ -17,7 +17,6 @@ from pydantic import Field, field_validator
 
 from zhiyin import models
 from zhiyin.arrays import AnyArray, FloatMatrix, FloatVector, IntVector
-from zhiyin.artifacts import read_json, to_json
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Queries
@@ -112,13 +111,12 @@ class Blend(Recommender):
             for model, weight in zip(fitted, weights, strict=True)
         ]
         blend = cls(members=members, **options)
-        blend.items, blend.kinds, blend.popularity = fitted[0].vocabulary, fitted[0].kinds, fitted[0].popularity
-        blend.trained_on = fitted[0].trained_on
+        first = fitted[0]
+        blend.items, blend.popularity = first.vocabulary, first.popularity
+        blend.kinds, blend.kind_weights, blend.trained_on = first.kinds, first.kind_weights, first.trained_on
         for model in fitted:
             if model.vocabulary != blend.items:
-                raise DataError(
-                    f"{model.name} was fitted on other items than {fitted[0].name}; fit both on one dataset"
-                )
+                raise DataError(f"{model.name} was fitted on other items than {first.name}; fit both on one dataset")
         blend.models = list(fitted)
         blend.weights = np.array(weights, np.float32)
         blend._take_after_members()
@@ -194,16 +192,14 @@ class Blend(Recommender):
         return next((text for text in said if text is not None), None)
 
     def _write(self, folder: Path) -> None:
-        super()._write(folder)
-        names = [f"{number:02d}" for number in range(len(self.models))]
-        (folder / "members.json").write_text(to_json(names), encoding="utf-8")
-        for name, model in zip(names, self.models, strict=True):
-            model.save(folder / "members" / name)
+        for number, model in enumerate(self.models):
+            model.save(folder / "members" / f"{number:02d}")
 
     def _read(self, folder: Path) -> None:
-        super()._read(folder)
-        self.models = [load(folder / "members" / name) for name in read_json(folder / "members.json")]
+        self.models = [load(folder / "members" / f"{number:02d}") for number in range(len(self.weights))]
         for model in self.models:
+            if model.vocabulary != self.vocabulary:
+                raise DataError(f"{folder} is damaged: its {model.name} knows other items; save the blend anew")
             model.items = self.items
         self._take_after_members()
 

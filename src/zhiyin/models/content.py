@@ -66,7 +66,6 @@ class Content(Recommender):
         self._prepare()
 
     def _read(self, folder: Path) -> None:
-        super()._read(folder)
         self._prepare()
 
     def _prepare(self) -> None:
