@@ -589,7 +589,7 @@ def test_the_package_takes_over_when_the_address_fails(
     second = dataclasses.replace(
         wanted.sources[1],
         wheel=dataclasses.replace(
-            movielens.RECBOLE[0].wheel,  # type: ignore[type-var]
+            movielens.RECBOLE.wheel,  # type: ignore[type-var]
             checksums={"ml-100k.item": hashlib.sha256(_bytes(list(RECBOLE.values())[1])).hexdigest()},
         ),
     )
@@ -610,7 +610,7 @@ def _unpacked(content: Content, folder: Path) -> Path:
 
 def test_altered_files_in_the_package_are_refused(packages: Path, tmp_path: Path) -> None:
     wheel(packages, "recbole==1.2.1", RECBOLE)
-    wanted = dataclasses.replace(catalog.public_set("movielens-100k"), sources=movielens.RECBOLE)
+    wanted = dataclasses.replace(catalog.public_set("movielens-100k"), sources=(movielens.RECBOLE,))
     with pytest.raises(DataError, match=r"ml-100k.inter inside it is not what is expected"):
         fetch(wanted, cache=tmp_path / "cache")
 

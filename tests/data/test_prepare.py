@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from zhiyin.artifacts import read_json
 from zhiyin.config import Config
+from zhiyin.data import writer
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.engine import DuckDBEngine
 from zhiyin.data.parts import number
@@ -152,6 +153,18 @@ def test_sessions_are_counted_by_their_first_event(histories: list[list[int]]) -
     offsets = np.cumsum([0, *map(len, histories)])
     flat = np.array([session for one in histories for session in one], np.int64)
     assert count_sessions(flat, offsets).tolist() == expected
+
+
+def test_sessions_are_counted_alike_in_blocks_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(user, str(n), START + n, session) for user in "abc" for n, session in enumerate("7377"[: ord(user) - 95])]
+    events = frame(*rows, names="user_id item_id time session_id")
+    whole = prepare(events)
+    assert whole.histories.session.tolist() == [0, 1, 0, 1, 0, 0, 1, 0, 0]  # type: ignore[union-attr]
+    monkeypatch.setattr(writer, "ROWS", 2)
+    assert prepare(events, out=tmp_path / "out").content_hash == whole.content_hash
+    assert sorted(one.name for one in (tmp_path / "out" / "events").iterdir()) == [
+        "item.npy", "offsets.npy", "session.npy", "time.npy",
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------- the folder and its manifest
@@ -358,6 +371,7 @@ INTERRUPTED = """
 import sys
 import zhiyin, zhiyin.data.prepare
 from zhiyin.config import Config
+from zhiyin.data import writer
 from zhiyin.data.steps.base import PreparationStep
 
 class Endless(PreparationStep):
@@ -452,6 +466,17 @@ def test_context_that_is_not_kept_is_named() -> None:
     events = pa.table({"user_id": ["a", "b"], "item_id": ["x", "y"], "device": ["web", "app"]})
     dataset = prepare(EventLog.of(events, context=["device"]))
     assert "context that a dataset does not keep: device" in dataset.manifest.steps[0].note
+
+
+def test_how_the_catalogue_and_the_users_were_read_is_noted() -> None:
+    items = {"sku": ["x", "x", None], "name": ["A", "B", "C"], "price": ["ask", "1", "2"]}
+    dataset = prepare(timed(("a", "x", 0)), items, Users.of({"customerid": ["a"]}))
+    note = dataset.manifest.steps[0].note
+    assert "items: title is column 'name' (by alias)" in note
+    assert "items: 1 rows repeat an item_id that came before; the first of each was kept" in note
+    assert "items: 1 rows without a usable item_id were left out" in note
+    assert "items: 1 values of 'price' are not a price and were left empty" in note
+    assert "users: user_id is column 'customerid' (by alias)" in note
 
 
 def test_a_list_of_dictionaries_is_answered_with_what_to_do() -> None:

@@ -56,6 +56,13 @@ def test_sqlite_by_url_and_by_path(shop: Path, read_log: Any) -> None:
     assert view.facts.sources == ({"name": "five stars of my shop.db", "rows": 1},)
 
 
+def test_a_sqlite_table_may_have_a_dot_in_its_name(shop: Path, read_log: Any) -> None:
+    with sqlite3.connect(shop) as connection:
+        connection.execute('CREATE TABLE "log.2024" AS SELECT * FROM events')
+    connection.close()
+    check(read_log(EventLog.read(shop, table="log.2024")))
+
+
 def test_sqlite_relative_to_the_folder(shop: Path, read_log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop.parent)
     check(read_log(EventLog.read("sqlite:///my%20shop.db?table=events")))

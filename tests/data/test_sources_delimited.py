@@ -261,6 +261,11 @@ def test_a_column_that_holds_nothing_is_as_good_as_none(tmp_path: Path, read_log
     assert "column 'time' holds nothing, so time is unknown" in found.facts.notes
 
 
+def test_a_backslash_that_ends_a_quoted_cell_is_a_letter(tmp_path: Path, read_log: Any) -> None:
+    path = write(tmp_path / "a.csv", '"user_id","item_id"\n"u","\\"\n"\\","i"\n')
+    assert read_log(EventLog.read(path)).pairs == [("u", "\\"), ("\\", "i")]
+
+
 def test_backslashes_before_quotes(tmp_path: Path, read_log: Any) -> None:
     path = write(tmp_path / "a.csv", 'user_id,item_id\n"a","say \\"hi\\", ok"\n"b","c"\n')
     assert read_log(EventLog.read(path)).pairs == [("a", 'say "hi", ok'), ("b", "c")]

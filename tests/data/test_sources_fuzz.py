@@ -32,7 +32,7 @@ rows = st.lists(
     st.tuples(
         ids,
         ids,
-        st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+        st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False, width=32)),
         st.integers(31_536_000, 1_700_000_000),
     ),
     min_size=1,

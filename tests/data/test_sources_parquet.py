@@ -77,6 +77,22 @@ def test_row_numbers_go_on_over_files(tmp_path: Path, read_log: Any) -> None:
         read_log(EventLog.read(tmp_path / "log"))
 
 
+def test_a_column_that_is_text_in_one_file_alone_is_checked_as_text(tmp_path: Path, read_log: Any) -> None:
+    write(tmp_path / "log" / "1.parquet", user_id=[1, 2], item_id=["a", "b"])
+    write(tmp_path / "log" / "2.parquet", user_id=["x", " ", ""], item_id=["c", "d", "e"])
+    found = read_log(EventLog.read(tmp_path / "log"))
+    assert found.pairs == [("1", "a"), ("2", "b"), ("x", "c")]
+    assert found.reasons == ["user_id is empty"] * 2
+
+
+def test_values_that_single_precision_cannot_hold(tmp_path: Path, read_log: Any) -> None:
+    values = [3.4e38, -1e39, 1e300]
+    path = write(tmp_path / "a.parquet", user_id=list("abc"), item_id=list("efg"), value=values)
+    found = read_log(EventLog.read(path))
+    assert found.column("value") == [3.4e38]
+    assert found.reasons == ["value is too large"] * 2
+
+
 @pytest.mark.parametrize("keep", [0, 3, 4, 100, -4, -30])
 def test_a_file_that_was_cut_off(tmp_path: Path, read_log: Any, keep: int) -> None:
     path = write(tmp_path / "a.parquet", user_id=["a"] * 50, item_id=[str(n) for n in range(50)])

@@ -319,16 +319,56 @@ def test_sessions_replace_those_of_the_source(engine: DuckDBEngine) -> None:
 
 
 def test_time_window(engine: DuckDBEngine) -> None:
-    rows = log(*[(0, day, day * DAY) for day in range(10)])
-    assert kept(run(engine, rows, "time_window", since="1970-01-03", until="1970-01-06")) == [2, 3, 4]
-    assert kept(run(engine, rows, "time_window", since="1970-01-09T00:00:01+00:00")) == [9]
+    start = 19_723 * DAY  # 2024-01-01
+    rows = log(*[(0, day, start + day * DAY) for day in range(10)])
+    assert kept(run(engine, rows, "time_window", since="2024-01-03", until="2024-01-06")) == [2, 3, 4]
+    assert kept(run(engine, rows, "time_window", since="2024-01-09T00:00:01+00:00")) == [9]
     assert kept(run(engine, rows, "time_window", last_days=2)) == [8, 9]
-    assert kept(run(engine, rows, "time_window", until=5 * DAY, last_days=1.5)) == [3, 4]
-    assert kept(run(engine, rows, "time_window", since="1970-01-04T02:00+02:00", until=str(4 * DAY))) == [3]
+    assert kept(run(engine, rows, "time_window", until=start + 5 * DAY, last_days=1.5)) == [3, 4]
+    assert kept(run(engine, rows, "time_window", since="2024-01-04T02:00+02:00", until=str(start + 4 * DAY))) == [3]
+    assert len(run(engine, rows, "time_window", since="1970-01-01")) == 10
     with pytest.raises(ConfigError, match="since"):
         steps.get("time_window")(since="yesterday")
     with pytest.raises(DataError, match=r"time_window .* removed all of the 10 events"):
-        run(engine, rows, "time_window", since="1980-01-01")
+        run(engine, rows, "time_window", since="2025-01-01")
+
+
+@pytest.mark.parametrize("moment", [1_704_067_200, 1_704_067_200_000, "20240131"])
+def test_a_moment_in_another_unit_than_microseconds_is_refused(moment: int | str) -> None:
+    with pytest.raises(ConfigError, match=r"since.*of time_window.*moment of 1970"):
+        steps.get("time_window")(since=moment)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("sessions", "gap_minutes"), ("near_duplicates", "seconds"), ("time_window", "last_days")]
+)
+def test_spans_beyond_the_range_of_times_are_refused(name: str, setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        steps.get(name)(**{setting: 1e300})
+
+
+def test_settings_that_meet_no_event_are_said(engine: DuckDBEngine) -> None:
+    events = load(engine, log((0, 0, 0, 0), (0, 1, 1, 3), names="user_number item_number time kind_number"))
+    options: dict[str, Any] = {"kinds": {"purchase": 9, "purchse": 9}, "drop": ["Impresion"], "least": {"*": 3}}
+    _, line = steps.get("weights")(**options).apply(engine, events)
+    assert "no event is of the kind 'purchse' or 'Impresion'; the log has no values" in line.note
+    _, line = steps.get("outliers")(low=1, activity_z=3).apply(engine, events)
+    assert line.note.startswith("removed 0 events; half of the users are equally active")
+    assert line.note.endswith("the log has no values, so their bounds do nothing")
+
+
+def test_weights_that_single_precision_cannot_hold_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"kinds.view"):
+        steps.get("weights")(kinds={"view": 1e300})
+
+
+def test_of_a_moment_the_event_without_a_position_is_the_last(engine: DuckDBEngine) -> None:
+    rows = [
+        {"row_number": place, "user_number": 0, "item_number": 0, "time": 5, "position": position}
+        for place, position in enumerate([None, 7, 3])
+    ]
+    assert kept(run(engine, rows, "one_per_pair", keep="last")) == [0]
+    assert kept(run(engine, rows, "one_per_pair", keep="first")) == [2]
 
 
 def test_sample_users_keeps_whole_users_and_depends_on_the_seed_alone(engine: DuckDBEngine) -> None:

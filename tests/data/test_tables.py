@@ -163,6 +163,7 @@ def test_categories_are_lists_whatever_they_were(texts: list[Any], expected: lis
 @pytest.mark.parametrize(
     ("text", "price"),
     [("12", 12.0), ("$1,299.00", 1299.0), ("12,50 €", 12.5), ("1,299", 1299.0), ("USD 5.25", 5.25), ("-3", -3.0),
+     ("1.299,00 €", 1299.0), ("1.299.000,5", 1_299_000.5),
      ("5 - 10", None), ("free", None), ("", None)],
 )  # fmt: skip
 def test_prices(text: str, price: float | None) -> None:
@@ -199,6 +200,13 @@ def test_dates_that_cannot_be_read_are_left_empty_and_said() -> None:
     parsed = Catalogue.of({"item_id": ["a", "b"], "release_date": ["long ago", "soon"]}).parsed()
     assert parsed.table["available_from"].to_pylist() == [None, None]
     assert any("such as 'long ago', 'soon'" in note and "left empty" in note for note in parsed.notes)
+
+
+def test_prices_and_dates_that_are_lost_are_counted() -> None:
+    dates = ["2020-01-01", "soon", None]
+    parsed = Catalogue.of({"item_id": list("abc"), "price": ["1", "free", "ask"], "release_date": dates}).parsed()
+    assert "2 values of 'price' are not a price and were left empty" in parsed.notes
+    assert "1 values of 'release_date' are not a time and were left empty" in parsed.notes
 
 
 def test_a_column_called_like_a_role_that_another_plays_keeps_its_values() -> None:

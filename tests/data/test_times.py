@@ -57,6 +57,25 @@ def test_the_unit_is_guessed_from_the_magnitude(engine: DuckDBEngine, unit: str,
     assert "guessed from their magnitude" in notes[0]
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_a_day_that_no_calendar_has_costs_only_its_row(engine: DuckDBEngine, kind: pa.DataType) -> None:
+    micros, reasons, _ = read(engine, pa.array([20200102, 20200231, 20201301], pa.int64()).cast(kind))
+    assert micros == [MICROS // 86_400_000_000 * 86_400_000_000, None, None]
+    assert reasons == [None, "time is no day of the calendar", "time is no day of the calendar"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["2020-01-02T03:04:05Z", "2020-01-02T03:04:05+02:00"], None),
+        (["2020-01-02T03:04:05Z", "2020-01-02T03:04:05"], "some times of 'when' carry no zone and are read as UTC"),
+        (["2020-01-02T03:04:05", "2020-01-02"], "times of 'when' carry no zone and are read as UTC"),
+    ],
+)
+def test_times_without_a_zone_are_said(engine: DuckDBEngine, texts: list[str], said: str | None) -> None:
+    assert read(engine, pa.array(texts))[2][1:] == (() if said is None else (said,))
+
+
 def test_fractions_of_seconds_keep_their_microseconds(engine: DuckDBEngine) -> None:
     assert read(engine, [1577934245.123456, 1577934245.0])[0] == [MICROS + 123_456, MICROS]
     assert read(engine, ["1577934245.123456", "1577934245"])[0] == [MICROS + 123_456, MICROS]

@@ -57,8 +57,7 @@ def user_features(dataset: Dataset, until: int | None = None, **options: Any) ->
         ConfigError: a setting is wrong.
     """
     config = _config(options)
-    mask = _before(dataset, until)
-    owner, item = dataset.histories.owner()[mask], dataset.histories.item[mask]
+    mask, owner, item = _pairs(dataset, until)
     columns: dict[str, Any] = {"user_id": dataset.users.ids}
     columns |= _counted(dataset, owner, dataset.n_users, mask, until, config)
     columns["distinct_items"] = _distinct(owner, item, dataset.n_users, dataset.n_items)
@@ -80,8 +79,7 @@ def item_features(dataset: Dataset, until: int | None = None, **options: Any) ->
         ConfigError: a setting is wrong.
     """
     config = _config(options)
-    mask = _before(dataset, until)
-    owner, item = dataset.histories.owner()[mask], dataset.histories.item[mask]
+    mask, owner, item = _pairs(dataset, until)
     columns: dict[str, Any] = {"item_id": dataset.items.ids}
     columns |= _counted(dataset, item, dataset.n_items, mask, until, config)
     columns["distinct_users"] = _distinct(item, owner, dataset.n_items, dataset.n_users)
@@ -148,6 +146,12 @@ def _config(options: dict[str, Any]) -> FeaturesConfig:
 def _check_day_parts(day_parts: int) -> None:
     if not 1 <= day_parts <= 24 or 24 % day_parts:
         raise ConfigError(f"day_parts = {day_parts} came; a divisor of 24 is expected (1, 2, 3, 4, 6, 8, 12, 24)")
+
+
+def _pairs(dataset: Dataset, until: int | None) -> tuple[BoolVector, IntVector, IntVector]:
+    """(n_events,) which events count; and of those that do the user and the item."""
+    mask = _before(dataset, until)
+    return mask, dataset.histories.owner()[mask], dataset.histories.item[mask]
 
 
 def _before(dataset: Dataset, until: int | None) -> BoolVector:

@@ -10,18 +10,16 @@ outcome is the same, to the byte, as if everything had been prepared at once.
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from zhiyin.artifacts import new_folder
 from zhiyin.config import Config, setting
@@ -50,6 +48,9 @@ _READING = ("roles", "time_format", "time_unit", "context")
 
 StepSpec: TypeAlias = PreparationStep | str | Mapping[str, Any]
 """A step as people give it: made already, its name, or a mapping with `name` and settings."""
+
+_Described: TypeAlias = "tuple[pa.Table | None, pa.Table | None]"
+"""The rows of the catalogue and of the users, where they were given."""
 
 
 class Preparation(Config):
@@ -208,8 +209,7 @@ class _Work:
 
     def prepare(self, target: Path, log: EventLog, items: Any, users: Any, overwrite: bool = False) -> None:
         with new_folder(target, overwrite, "manifest.json") as folder, self._opened(folder) as engine:
-            table, part = _ingested(engine, log)
-            tables = self._described(items, users)
+            table, part, tables = self._read(engine, log, items, users)
             if self.appendable:
                 parts.keep(engine, table, folder / PARTS / "00000", part, *tables)
             _write_quarantine(engine, folder, None)
@@ -222,9 +222,9 @@ class _Work:
                 old = sorted((target / PARTS).iterdir())
                 for one in old:
                     parts.adopt(one, folder / PARTS / one.name)
-                table, part = _ingested(engine, log)
+                table, part, described = self._read(engine, log, items, users)
                 new = folder / PARTS / f"{len(old):05d}"
-                parts.keep(engine, table, new, part, *self._described(items, users))
+                parts.keep(engine, table, new, part, *described)
                 _write_quarantine(engine, folder, target / QUARANTINE)
                 every = [*(folder / PARTS / one.name for one in old), new]
                 tables = parts.table_of(every, "item_table"), parts.table_of(every, "user_table")
@@ -232,11 +232,17 @@ class _Work:
             if _stamp(target) != before:
                 raise DataError(f"{target} was changed by somebody else meanwhile; nothing was appended, try again")
 
-    def _described(self, items: Any, users: Any) -> tuple[pa.Table | None, pa.Table | None]:
-        """The rows of the catalogue and of the users, read as the recipe says."""
+    def _read(self, engine: Engine, log: EventLog, items: Any, users: Any) -> tuple[Events, Part, _Described]:
+        """The events in numbers, and the rows of the catalogue and of the users, read as the recipe says."""
         from zhiyin.data.tables import Catalogue, Users
 
-        return _rows_of(Catalogue, items, self.recipe.items), _rows_of(Users, users, self.recipe.users)
+        events, part = _ingested(engine, log)
+        catalogue, said_of_items = _rows_of(Catalogue, items, self.recipe.items)
+        people, said_of_users = _rows_of(Users, users, self.recipe.users)
+        notes = (*part.notes, *said_of_items, *said_of_users)
+        for note in notes:
+            logger.info("%s", note)
+        return events, replace(part, notes=notes), (catalogue, people)
 
     @contextmanager
     def _opened(self, folder: Path) -> Iterator[Engine]:
@@ -326,8 +332,6 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
     notes = [*found.notes]
     if log.context:
         notes.append(f"context that a dataset does not keep: {', '.join(log.context)}")
-    for note in notes:
-        logger.info("%s", note)
     part = Part(
         found.clock,
         table.columns,
@@ -341,9 +345,12 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
     return table, part
 
 
-def _rows_of(kind: Any, given: Any, section: Mapping[str, Any]) -> pa.Table | None:
-    """The rows of a catalogue or of users, one for each id, the id first."""
-    return None if given is None else parts.latest([_table(kind, given, section).to_arrow()])
+def _rows_of(kind: Any, given: Any, section: Mapping[str, Any]) -> tuple[pa.Table | None, tuple[str, ...]]:
+    """The rows of a catalogue or of users, one for each id, the id first; and what is to be said of their reading."""
+    if given is None:
+        return None, ()
+    read = _table(kind, given, section).parsed()
+    return read.table, tuple(f"{kind.schema.what}: {note}" for note in read.notes)
 
 
 def _as_step(ingested: Sequence[Part]) -> Step:
@@ -361,14 +368,13 @@ def _as_step(ingested: Sequence[Part]) -> Step:
 
 def _write_quarantine(engine: Engine, folder: Path, old: Path | None) -> None:
     """Write the rows that were refused, after those that were refused earlier; nothing where there are none."""
-    if not engine.scalar("SELECT COUNT(*) FROM quarantine"):
-        if old is not None and old.is_file():
-            shutil.copy2(old, folder / QUARANTINE)
-        return
-    engine.write("quarantine", folder / QUARANTINE)
+    whole = "quarantine"
     if old is not None and old.is_file():
-        both = pa.concat_tables([pq.read_table(old), pq.read_table(folder / QUARANTINE)], promote_options="permissive")
-        pq.write_table(both, folder / QUARANTINE, compression="zstd")
+        engine.scan("quarantine_before", old)
+        whole = "quarantine_whole"
+        engine.materialise(whole, "SELECT * FROM quarantine_before UNION ALL SELECT * FROM quarantine")
+    if engine.scalar(f"SELECT COUNT(*) FROM {whole}"):
+        engine.write(whole, folder / QUARANTINE)
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

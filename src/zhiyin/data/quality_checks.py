@@ -56,6 +56,11 @@ class Evidence:
 Check: TypeAlias = Callable[[Evidence], Iterator[Finding]]
 
 
+def graded(share: float, limit: float) -> Severity:
+    """A warning from a share of `limit` on, a note below it."""
+    return "warning" if share >= limit else "note"
+
+
 def percent(share: float) -> str:
     """A share as a person reads it.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from zhiyin.arrays import BoolVector
-from zhiyin.data.quality_checks import Check, Evidence, Finding, many, percent
+from zhiyin.data.quality_checks import Check, Evidence, Finding, graded, many, percent
 from zhiyin.data.quality_facts import missing, ratio
 
 SCALES: Mapping[str, tuple[float, float, float]] = {
@@ -36,7 +36,7 @@ def check_duplicates(evidence: Evidence) -> Iterator[Finding]:
     if exact:
         yield Finding(
             "exact_duplicates",
-            "warning" if exact >= 0.001 else "note",
+            graded(exact, 0.001),
             "Some events occur several times",
             f"{percent(exact)} of the events ({evidence.found.exact:,}) repeat another in user, item, moment, value "
             "and kind.",
@@ -169,7 +169,7 @@ def check_catalogue(evidence: Evidence) -> Iterator[Finding]:
         described = np.logical_and.reduce([_missing(evidence, name) for name in catalogue["columns"]])
         yield Finding(
             "unknown_items",
-            "warning" if share >= 0.01 else "note",
+            graded(share, 0.01),
             "Some items are not in the catalogue",
             f"{many(unknown, 'item')} without a row in the catalogue, with {percent(share)} of the events.",
             "Look for ids that are written differently in the two tables (capitals, zeros in front, variants), or "
@@ -180,7 +180,7 @@ def check_catalogue(evidence: Evidence) -> Iterator[Finding]:
         share = ratio(cold, n_items)
         yield Finding(
             "cold_catalogue",
-            "warning" if share >= 0.5 else "note",
+            graded(share, 0.5),
             "Some items have no events",
             f"{cold:,} of {n_items:,} items ({percent(share)}) never touched.",
             "Only content can recommend them: compare `content` on the cold_items split, or prepare with "
@@ -211,7 +211,7 @@ def check_texts(evidence: Evidence) -> Iterator[Finding]:
         share = empty["title"]
         yield Finding(
             "missing_titles",
-            "warning" if share >= 0.1 else "note",
+            graded(share, 0.1),
             "Some items have no title",
             f"{percent(share)} of the items have no title; lists and reasons will show their ids.",
             "Complete the catalogue, or fall back to another column when exporting it.",
@@ -243,7 +243,7 @@ def check_preparation(evidence: Evidence) -> Iterator[Finding]:
         reasons = "; ".join(f"{n:,}: {reason}" for reason, n in sorted(refused.items(), key=lambda one: -one[1])[:5])
         yield Finding(
             "refused_rows",
-            "warning" if share >= 0.01 else "note",
+            graded(share, 0.01),
             "Some rows could not be read",
             f"{many(rows, 'row')} ({percent(share)}) set aside. {reasons}.",
             "Look at quarantine.parquet in the dataset's folder and correct the export.",
@@ -261,7 +261,7 @@ def _removed(evidence: Evidence) -> Iterator[Finding]:
         most = max(steps, key=lambda step: step["removed"])
         yield Finding(
             "much_removed",
-            "warning" if share >= 0.5 else "note",
+            graded(share, 0.5),
             "The preparation removed much of the log",
             f"{before - after:,} of {before:,} events ({percent(share)}) are gone; most went in the step "
             f"`{most['name']}` ({most['removed']:,}).",

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, LongVector
-from zhiyin.data.quality_checks import Check, Evidence, Finding, percent
+from zhiyin.data.quality_checks import Check, Evidence, Finding, graded, percent
 from zhiyin.data.quality_measures import NEVER, YEAR_1990
 
 STRONG = 0.95
@@ -156,7 +156,7 @@ def check_availability(evidence: Evidence) -> Iterator[Finding]:
         share = len(early) / known
         yield Finding(
             "used_before_available",
-            "warning" if share >= 0.01 else "note",
+            graded(share, 0.01),
             "Some items were used before they were available",
             f"{len(early):,} of {known:,} items ({percent(share)}) with an event earlier than `available_from`.",
             "The column probably holds the time of the last change, or another time zone. As a filter it would hide "

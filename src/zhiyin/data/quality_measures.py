@@ -13,6 +13,7 @@ import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector, LongVector
 from zhiyin.config import Config, setting
+from zhiyin.data.blocks import blocks_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 
@@ -113,16 +114,12 @@ class Block:
 
 def blocks(histories: Histories, events: int = BLOCK) -> Iterator[Block]:
     """The log in blocks of about `events` events, every user whole, read from disk where it is memory-mapped."""
-    start = 0
-    while start < len(histories):
-        limit = int(histories.offsets[start]) + events
-        stop = max(start + 1, int(np.searchsorted(histories.offsets, limit, side="right")) - 1)
+    for start, stop in blocks_of(histories.offsets, events):
         part = histories.slice(start, stop)
         read = Histories(
             np.asarray(part.offsets), **{name: np.asarray(column) for name, column in part.columns().items()}
         )
         yield Block(start, stop, read, read.owner())
-        start = stop
 
 
 def measure(dataset: Dataset, config: QualityConfig, now: int) -> Measures:

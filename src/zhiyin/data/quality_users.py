@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from zhiyin.data.quality_checks import Check, Evidence, Finding, many, percent, plain
+from zhiyin.data.quality_checks import Check, Evidence, Finding, graded, many, percent, plain
 from zhiyin.data.quality_facts import ratio
 
 
@@ -58,7 +58,7 @@ def check_rate(evidence: Evidence) -> Iterator[Finding]:
     config = evidence.config
     yield Finding(
         "rapid_users",
-        "warning" if share >= 0.01 else "note",
+        graded(share, 0.01),
         "Some users act faster than people do",
         f"{many(len(rapid), 'user')} with more than {config.rate_per_minute} events a minute for "
         f"{config.rate_minutes} minutes, and with {percent(share)} of all events.",
@@ -79,7 +79,7 @@ def check_repetition(evidence: Evidence) -> Iterator[Finding]:
     share = ratio(found.lengths[odd].sum(), evidence.dataset.n_events)
     yield Finding(
         "repetitive_users",
-        "warning" if share >= 0.01 else "note",
+        graded(share, 0.01),
         "Some users repeat a handful of items",
         f"{many(len(odd), 'user')} with 50 events or more, at least ten for each of their items on average, and with "
         f"{percent(share)} of all events.",
@@ -100,7 +100,7 @@ def check_long_histories(evidence: Evidence) -> Iterator[Finding]:
         share = ratio(lengths[odd].sum(), evidence.dataset.n_events)
         yield Finding(
             "long_histories",
-            "warning" if share >= 0.05 else "note",
+            graded(share, 0.05),
             "Some histories are extremely long",
             f"{many(len(odd), 'user')} with more than {plain(limit)} events, ten times what 95 % of the users stay "
             f"under, and with {percent(share)} of all events; the longest history has {lengths.max():,}.",

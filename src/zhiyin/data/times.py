@@ -109,7 +109,8 @@ def read_times(
     look = _Look(engine, relation, column, latest if of_events else latest + 80 * YEAR, of_events)
     kind = column.type.split("(")[0]
     if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return look.stamps(f"epoch_us({column.sql})", [_zone_note(column, kind != "TIMESTAMP WITH TIME ZONE")])
+        naive = "" if kind == "TIMESTAMP WITH TIME ZONE" else "times"
+        return look.stamps(f"epoch_us({column.sql})", [_zone_note(column, naive)])
     written = time_format is not None and time_format.lower() != "iso"
     if kind in (*_INTEGERS, *_FLOATS) and not written:
         return look.numbers(f"CAST({column.sql} AS DOUBLE)", f"TRY_CAST({column.sql} AS BIGINT)", time_unit)
@@ -133,8 +134,9 @@ def _iso(text: str) -> str:
     return f"epoch_us(TRY_CAST({text} AS TIMESTAMPTZ))"
 
 
-def _zone_note(column: Column, naive: bool) -> str:
-    return f"times of {column.name!r} carry no zone and are read as UTC" if naive else ""
+def _zone_note(column: Column, naive: str) -> str:
+    """What to say of the zone where times are `naive`: "times", "some times", or "" for none."""
+    return f"{naive} of {column.name!r} carry no zone and are read as UTC" if naive else ""
 
 
 class _Look:
@@ -182,13 +184,11 @@ class _Look:
         if given and plausible[chosen] < ENOUGH * given:
             raise DataError(self._implausible(chosen, best, plausible, given, (low, high), mapped=unit is not None))
         notes = [self._unit_note(chosen, plausible, guessed=unit is None)] if given else []
-        number = double if broken else whole
-        return Reading(
-            self._micros(number, chosen, whole=not broken),
-            self._number_faults(double, chosen),
-            tuple(notes),
-            self._plausible(double, chosen),
-        )
+        value = self._micros(double if broken else whole, chosen, whole=not broken)
+        faults, good = self._number_faults(double, chosen), self._plausible(double, chosen)
+        if chosen == "day":  # 20240231 lies between two days and is none
+            faults, good = (*faults, ("time is no day of the calendar", f"{value} IS NULL")), f"{value} IS NOT NULL"
+        return Reading(value, faults, tuple(notes), good)
 
     def _range(self, unit: str) -> tuple[int, int]:
         if unit == "day":
@@ -271,7 +271,8 @@ class _Look:
         """ISO 8601, or the one usual format that fits."""
         sample = self._sample()
         if time_format is not None or self._fits(_iso(text), sample) >= 0.5:
-            naive = any(_ZONE.search(one) is None for one in sample)
+            zoned = sum(_ZONE.search(one) is not None for one in sample)
+            naive = "" if zoned == len(sample) else "some times" if zoned else "times"
             return self.stamps(
                 _iso(text), [f"times of {self.column.name!r} are ISO 8601", _zone_note(self.column, naive)]
             )
@@ -281,7 +282,7 @@ class _Look:
         if best < 0.5:
             return self.stamps(_iso(text), [])  # says in its error what the values look like
         chosen = self._only_one(text, [one for one in formats if fits[one] == best])
-        zone = "" if "%z" in chosen else _zone_note(self.column, True)
+        zone = "" if "%z" in chosen else _zone_note(self.column, "times")
         return self.stamps(
             _strptime(text, chosen), [f"times of {self.column.name!r} are read as {chosen!r} (guessed)", zone]
         )

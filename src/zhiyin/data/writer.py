@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from zhiyin.arrays import AnyArray, IntVector, LongVector
 from zhiyin.artifacts import to_json
+from zhiyin.data.blocks import blocks_of
 from zhiyin.data.dataset import Dataset, Manifest, write_tables
 from zhiyin.data.engine import Engine
 from zhiyin.data.steps.base import Events
@@ -243,9 +244,17 @@ def _numpy(column: pa.Array) -> AnyArray:
 
 
 def _count_sessions(path: Path, offsets: LongVector) -> None:
-    counted = count_sessions(np.load(path, mmap_mode="r"), offsets)
-    path.unlink()
-    np.save(path, counted)
+    """Replace the session numbers of a column file by counts from 0 in each history."""
+    raw = path.rename(path.with_name("session.raw.npy"))
+    sessions: AnyArray = np.load(raw, mmap_mode="r")
+    counted = ColumnFile(path, np.int32, len(sessions))
+    try:
+        for start, stop in blocks_of(offsets, ROWS):
+            low, high = offsets[start], offsets[stop]
+            counted.add(count_sessions(sessions[low:high], offsets[start : stop + 1] - low))
+    finally:
+        counted.close()
+    raw.unlink()
 
 
 def count_sessions(session: AnyArray, offsets: LongVector) -> IntVector:

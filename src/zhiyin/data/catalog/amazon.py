@@ -34,11 +34,8 @@ CITATION_2018 = (
     "Jianmo Ni, Jiacheng Li and Julian McAuley. 2019. Justifying Recommendations using Distantly-Labeled Reviews and "
     "Fine-Grained Aspects. EMNLP-IJCNLP. https://doi.org/10.18653/v1/D19-1018"
 )
-CATEGORIES = {
-    "apps": "Apps_for_Android",
+BOTH = {
     "automotive": "Automotive",
-    "baby": "Baby",
-    "beauty": "Beauty",
     "books": "Books",
     "cds": "CDs_and_Vinyl",
     "cell-phones": "Cell_Phones_and_Accessories",
@@ -47,9 +44,7 @@ CATEGORIES = {
     "electronics": "Electronics",
     "garden": "Patio_Lawn_and_Garden",
     "grocery": "Grocery_and_Gourmet_Food",
-    "health": "Health_and_Personal_Care",
     "home": "Home_and_Kitchen",
-    "instant-video": "Amazon_Instant_Video",
     "instruments": "Musical_Instruments",
     "kindle": "Kindle_Store",
     "movies": "Movies_and_TV",
@@ -60,33 +55,24 @@ CATEGORIES = {
     "toys": "Toys_and_Games",
     "video-games": "Video_Games",
 }
+"""Categories of both releases by their short names."""
+CATEGORIES_2014 = {
+    **BOTH,
+    "apps": "Apps_for_Android",
+    "baby": "Baby",
+    "beauty": "Beauty",
+    "health": "Health_and_Personal_Care",
+    "instant-video": "Amazon_Instant_Video",
+}
 CATEGORIES_2018 = {
+    **BOTH,
     "arts": "Arts_Crafts_and_Sewing",
-    "automotive": "Automotive",
     "beauty": "All_Beauty",
-    "books": "Books",
-    "cds": "CDs_and_Vinyl",
-    "cell-phones": "Cell_Phones_and_Accessories",
-    "clothing": "Clothing_Shoes_and_Jewelry",
-    "digital-music": "Digital_Music",
-    "electronics": "Electronics",
-    "garden": "Patio_Lawn_and_Garden",
-    "grocery": "Grocery_and_Gourmet_Food",
-    "home": "Home_and_Kitchen",
     "industrial": "Industrial_and_Scientific",
-    "instruments": "Musical_Instruments",
-    "kindle": "Kindle_Store",
     "luxury-beauty": "Luxury_Beauty",
     "magazines": "Magazine_Subscriptions",
-    "movies": "Movies_and_TV",
-    "office": "Office_Products",
     "pantry": "Prime_Pantry",
-    "pets": "Pet_Supplies",
     "software": "Software",
-    "sports": "Sports_and_Outdoors",
-    "tools": "Tools_and_Home_Improvement",
-    "toys": "Toys_and_Games",
-    "video-games": "Video_Games",
 }
 COUNTS = {
     "beauty": {"users": 22_363, "items": 12_101, "events": 198_502},
@@ -164,6 +150,6 @@ def _amazon(short: str, category: str, year: int) -> PublicSet:
 
 
 SETS = (
-    *(_amazon(short, category, 2014) for short, category in CATEGORIES.items()),
+    *(_amazon(short, category, 2014) for short, category in CATEGORIES_2014.items()),
     *(_amazon(short, category, 2018) for short, category in CATEGORIES_2018.items()),
 )

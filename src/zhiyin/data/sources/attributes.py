@@ -106,8 +106,14 @@ class _Reader:
         if role in _TIMES:
             return self._moment(column)
         if role == "price":
-            return _price(column)
+            return self._known(column, _price(column), "a price")
         return column.sql if role == "categories" else _text(column)
+
+    def _known(self, column: Column, value: str, what: str) -> str:
+        """The expression `value`; how many cells it leaves empty is said."""
+        lost = f"SELECT count(*) FROM {self.staged.relation} WHERE {column.given} IS NOT NULL AND ({value}) IS NULL"
+        self._say(int(self.engine.scalar(lost)), f"values of {column.name!r} are not {what} and were left empty")
+        return value
 
     def _moment(self, column: Column) -> str:
         """Times of things may be long ago or ahead; what cannot be read at all is unknown, and said."""
@@ -119,7 +125,7 @@ class _Reader:
             self.notes.append(f"{error}; it was left empty")
             return "CAST(NULL AS BIGINT)"
         self.notes.extend(reading.notes)
-        return reading.value
+        return self._known(column, reading.value, "a time")
 
     def _finished(self, name: str, column: pa.ChunkedArray, has_role: bool) -> pa.ChunkedArray:
         if has_role:
@@ -190,13 +196,13 @@ def _text(column: Column) -> str:
 
 
 def _price(column: Column) -> str:
-    r"""A number; of text like "$1,299.00" or "12,50 €" the currency and the thousands are taken off."""
+    r"""A number; of text like "$1,299.00", "1.299,00 €" or "12,50 €" the currency and the thousands are taken off."""
     if column.type != "VARCHAR":
         return f"TRY_CAST({column.sql} AS DOUBLE)"
     bare = f"regexp_replace({column.sql}, '[^0-9.,+-]', '', 'g')"
     thousands = f"regexp_full_match({bare}, '[+-]?[0-9]{{1,3}}(,[0-9]{{3}})+([.][0-9]*)?')"
-    comma = f"regexp_full_match({bare}, '[+-]?[0-9]+,[0-9]+')"
-    english, german = f"replace({bare}, ',', '')", f"replace({bare}, ',', '.')"
+    comma = f"regexp_full_match({bare}, '[+-]?([0-9]+|[0-9]{{1,3}}([.][0-9]{{3}})+),[0-9]+')"
+    english, german = f"replace({bare}, ',', '')", f"replace(replace({bare}, '.', ''), ',', '.')"
     return f"TRY_CAST(CASE WHEN {thousands} THEN {english} WHEN {comma} THEN {german} ELSE {bare} END AS DOUBLE)"
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LONGEST_ID = 1024
 """Ids of more bytes are taken for a mistake (a quote that did not close, a text in the wrong column)."""
 
+LARGEST = 3.4028234663852886e38
+"""Values are kept in single precision; what is greater would become infinite there."""
+
 _NO_IDS = ("STRUCT", "MAP", "UNION", "INTERVAL", "TIME", "GEOMETRY", "VARIANT")
 
 
@@ -102,8 +105,9 @@ def number_of(column: Column, role: str) -> Reading:
     faults = (
         (f"{role} is not a number", f"{number} IS NULL AND {column.given} IS NOT NULL"),
         (f"{role} is not finite", f"NOT isfinite({number})"),
+        (f"{role} is too large", f"abs({number}) > {LARGEST}"),
     )
-    return Reading(number, faults, good=f"isfinite({number}) OR {column.given} IS NULL")
+    return Reading(number, faults, good=f"abs({number}) <= {LARGEST} OR {column.given} IS NULL")
 
 
 def position_of(column: Column, needed: bool) -> Reading:

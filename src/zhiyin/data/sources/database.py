@@ -42,8 +42,8 @@ class _Session(Protocol):
         """The rows in batches, every value as text (or a float, to lose no digit)."""
         ...
 
-    def tables(self) -> list[str]:
-        """The names of the tables and views."""
+    def tables(self) -> dict[str, str]:
+        """The names of the tables and views, each with its spelling in SQL."""
         ...
 
 
@@ -107,11 +107,7 @@ class Database:
         known = session.tables()
         if self.table not in known:
             raise DataError(f"{_safe(self.url)}: {unknown('table', self.table, known)}")
-        return (
-            ".".join(quote_name(part) for part in self.table.split("."))
-            if "." in self.table
-            else quote_name(self.table)
-        )
+        return known[self.table]
 
     def _session(self) -> AbstractContextManager[_Session]:
         return _sqlite(self.url) if self.url.startswith("sqlite") else _postgres(self.url)
@@ -154,10 +150,10 @@ def _sqlite(url: str) -> Iterator[_Session]:
 class _SQLite:
     connection: Any
 
-    def tables(self) -> list[str]:
-        """The names of the tables and views."""
+    def tables(self) -> dict[str, str]:
+        """The names of the tables and views, each with its spelling in SQL."""
         found = self.connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        return [str(name) for (name,) in found]
+        return {str(name): quote_name(str(name)) for (name,) in found}
 
     def names(self, selection: str) -> list[str]:
         """The columns of a selection."""
@@ -196,13 +192,14 @@ def _postgres(url: str) -> Iterator[_Session]:
 class _Postgres:
     connection: Any
 
-    def tables(self) -> list[str]:
-        """The names of the tables and views, with and without their schema."""
+    def tables(self) -> dict[str, str]:
+        """The names of the tables and views, with and without their schema, each with its spelling in SQL."""
         found = self.connection.execute(
             "SELECT table_schema, table_name FROM information_schema.tables "
             "WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
         ).fetchall()
-        return [name for schema, table in found for name in (f"{schema}.{table}", table)]
+        bare = {table: quote_name(table) for _, table in found}
+        return bare | {f"{schema}.{table}": f"{quote_name(schema)}.{quote_name(table)}" for schema, table in found}
 
     def names(self, selection: str) -> list[str]:
         """The columns of a selection."""

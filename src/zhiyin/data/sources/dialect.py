@@ -92,7 +92,7 @@ def sniff(text: str, label: str, wish: Wish, mapping: Mapping[str, str | int]) -
     names = _names(best, header, label)
     newline = newline_of(text, best.quote)
     notes = copies([cell.strip() for cell in best.rows[0]], names) if header else ()
-    return Dialect(best.delimiter, best.quote, _escape(text, best.quote), newline, header, names, notes)
+    return Dialect(best.delimiter, best.quote, _escape(text, best), newline, header, names, notes)
 
 
 def _quotes(delimiter: str, wish: Wish) -> tuple[str, ...]:
@@ -194,11 +194,15 @@ def newline_of(text: str, quote: str) -> str:
     return "\n"
 
 
-def _escape(text: str, quote: str) -> str:
-    """Quotes inside quotes are doubled, unless the sample shows only ones with a backslash."""
-    if quote and "\\" + quote in text and quote * 2 not in text:
+def _escape(text: str, option: _Option) -> str:
+    """Quotes inside quotes are doubled, unless the sample shows only ones with a backslash.
+
+    A backslash before the quote that ends a cell is a letter of the cell, and shows nothing.
+    """
+    quote, delimiter = re.escape(option.quote), re.escape(option.delimiter)
+    if quote and option.quote * 2 not in text and re.search(rf"\\{quote}(?!{delimiter}|[\r\n]|$)", text):
         return "\\"
-    return quote
+    return option.quote
 
 
 def _has_header(rows: Sequence[tuple[str, ...]], mapping: Mapping[str, str | int]) -> bool:

@@ -28,40 +28,42 @@ class Parquet:
 
     def look(self, engine: DuckDBEngine, mapping: Mapping[str, str | int]) -> Header:
         """The columns with their types; they must be the same in all files."""
-        first = _described(engine, self.paths[0])
+        first = _described(engine, self.paths[:1])
         for path in self.paths[1:]:
-            other = dict(_described(engine, path))
-            missing = [name for name, _ in first if name not in other]
+            other = _described(engine, (path,))
+            missing = [name for name in first if name not in other]
             if missing:
                 raise DataError(
                     f"{path.name} lacks the columns {', '.join(missing)} that {self.paths[0].name} has; files that are "
                     "read together need the same ones"
                 )
-        return Header(tuple(Column(name, quote_name(name), kind) for name, kind in first))
+        types = _described(engine, self.paths)  # those that hold the values of all files
+        return Header(tuple(Column(name, quote_name(name), types[name]) for name in first))
 
     def stage(self, engine: DuckDBEngine, header: Header, wanted: Sequence[Column], table: str) -> Staged:
         """A view of the files; a row's number is its place in its file after the rows of the files before."""
         prints = [fingerprint(path, name) for path, name in zip(self.paths, names_of(self.paths), strict=True)]
         counts = [_count(engine, path) for path in self.paths]
         facts = tuple(seen.fact(rows) for seen, rows in zip(prints, counts, strict=True))
-        listed = ", ".join(quote_text(engine_path(path)) for path in self.paths)
-        relation = f"read_parquet([{listed}], union_by_name={str(len(self.paths) > 1).lower()}, binary_as_string=true)"
         starts = [sum(counts[:place]) for place in range(len(counts))]
         row = "file_row_number" if len(counts) == 1 else f"({starts}[CAST(file_index AS BIGINT) + 1] + file_row_number)"
-        return Staged(relation, row, facts)
+        return Staged(_read(self.paths), row, facts)
 
 
-def _read(path: Path) -> str:
-    return f"read_parquet([{quote_text(engine_path(path))}], binary_as_string=true)"
+def _read(paths: Sequence[Path]) -> str:
+    """What stands after FROM for files whose columns may be in any order."""
+    listed = ", ".join(quote_text(engine_path(path)) for path in paths)
+    return f"read_parquet([{listed}], union_by_name={str(len(paths) > 1).lower()}, binary_as_string=true)"
 
 
-def _described(engine: DuckDBEngine, path: Path) -> list[tuple[str, str]]:
+def _described(engine: DuckDBEngine, paths: Sequence[Path]) -> dict[str, str]:
+    """The type of each column."""
     try:
-        found = rows_of(engine, f"DESCRIBE SELECT * FROM {_read(path)}")
+        found = rows_of(engine, f"DESCRIBE SELECT * FROM {_read(paths)}")
     except DataError as error:
-        raise DataError(f"cannot read {path}: {error}; is it cut off or damaged?") from error
-    return [(str(name), str(kind)) for name, kind, *_ in found]
+        raise DataError(f"cannot read {label_of(paths)}: {error}; is it cut off or damaged?") from error
+    return {str(name): str(kind) for name, kind, *_ in found}
 
 
 def _count(engine: DuckDBEngine, path: Path) -> int:
-    return int(engine.scalar(f"SELECT count(*) FROM {_read(path)}"))
+    return int(engine.scalar(f"SELECT count(*) FROM {_read((path,))}"))

@@ -48,9 +48,18 @@ class Events:
 
     @property
     def order(self) -> str:
-        """The columns that put the events of one user in order, for an ORDER BY."""
+        """The columns that put the events of one user in order, for an ORDER BY; the first event comes first."""
+        return self._ordered("ASC NULLS LAST")
+
+    @property
+    def reverse_order(self) -> str:
+        """The same order with the last event first."""
+        return self._ordered("DESC NULLS FIRST")
+
+    def _ordered(self, way: str) -> str:
+        # where an event without a position stands is said, as engines do not agree on it
         known = {"time": ("time", "position"), "position": ("position",), "none": ()}[self.clock]
-        return ", ".join([name for name in known if name in self.columns] + ["row_number"])
+        return ", ".join(f"{name} {way}" for name in (*self.only(*known), "row_number"))
 
     def only(self, *names: str) -> tuple[str, ...]:
         """Those of the columns that are there."""

@@ -10,7 +10,7 @@ from zhiyin.data.steps.base import Events, PreparationStep, listed, next_table
 class NearDuplicatesConfig(Config):
     """Settings of `near_duplicates`."""
 
-    seconds: float = setting(5.0, ge=0)
+    seconds: float = setting(5.0, ge=0, le=1e9)
     """An event this close after the previous one of the same user, item and kind is a duplicate of it."""
 
 

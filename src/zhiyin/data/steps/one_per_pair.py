@@ -22,8 +22,7 @@ class OnePerPair(PreparationStep):
     config: OnePerPairConfig
 
     def _apply(self, engine: Engine, events: Events) -> tuple[Events, str]:
-        way = "ASC" if self.config.keep == "first" else "DESC"
-        order = ", ".join(f"{name} {way}" for name in events.order.split(", "))
+        order = events.order if self.config.keep == "first" else events.reverse_order
         columns = listed(events.columns)
         after = next_table(
             engine,

@@ -36,6 +36,11 @@ class Outliers(PreparationStep):
             note = f"removed {events.rows - after.rows:,} events"
             if users:
                 note += f", among them those of {engine.scalar(f'SELECT COUNT(*) FROM {users}'):,} users"
+            elif self.config.activity_z is not None:
+                note += "; half of the users are equally active, so nobody is too active"
+        bounded = self.config.low is not None or self.config.high is not None
+        if bounded and "value" not in events.columns:
+            note += "; the log has no values, so their bounds do nothing"
         return after, note
 
     def _where(self, events: Events) -> str:

@@ -10,8 +10,8 @@ from zhiyin.data.steps.base import Events, PreparationStep, listed, next_table
 class SessionsConfig(Config):
     """Settings of `sessions`."""
 
-    gap_minutes: float = setting(30.0, gt=0)
-    """An event this much later than the one before begins a new session."""
+    gap_minutes: float = setting(30.0, gt=0, le=1e8)
+    """An event later than this after the one before begins a new session."""
 
 
 class Sessions(PreparationStep):

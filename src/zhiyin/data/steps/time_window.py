@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from zhiyin.config import Config, setting
 from zhiyin.data.engine import Engine
 from zhiyin.data.steps.base import DAY, Events, PreparationStep, listed, next_table
+
+YEAR_1971 = 365 * DAY
+"""The first moment of which events are read."""
 
 
 def _moment(value: Any) -> Any:
@@ -25,7 +28,17 @@ def _moment(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[int, BeforeValidator(_moment)]
+def _of_events(moment: int) -> int:
+    """Refuse a number of another unit: in microseconds it would lie in 1970, before all events."""
+    if 0 < moment < YEAR_1971:
+        raise ValueError(
+            f"{moment} microseconds are a moment of 1970, before all events; write a date "
+            '("2024-05-01"), or microseconds instead of seconds or milliseconds'
+        )
+    return moment
+
+
+Moment = Annotated[int, BeforeValidator(_moment), AfterValidator(_of_events)]
 """A moment in microseconds since 1970; people write a date ("2024-05-01") or a moment ("2024-05-01T12:00+02:00")."""
 
 
@@ -36,7 +49,7 @@ class TimeWindowConfig(Config):
     """Keep events at this moment or later."""
     until: Moment | None = None
     """Keep events before this moment."""
-    last_days: float | None = setting(None, gt=0)
+    last_days: float | None = setting(None, gt=0, le=1e6)
     """Keep events of the last days before the latest event that is left by `until`, that moment included."""
 
 

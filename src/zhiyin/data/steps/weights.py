@@ -44,7 +44,7 @@ SYNONYMS: Mapping[str, str] = {
 EXPOSURES = ("display", "exposure", "impression", "shown")
 """Kinds that tell what a user was shown, not what they did: nothing speaks for the item yet."""
 
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class WeightsConfig(Config):
@@ -53,7 +53,7 @@ class WeightsConfig(Config):
     kinds: dict[str, Weight] = setting({})
     """Weights of event kinds, beside and before the usual ones (view, click 1; watch, rating 2; like, follow 3; share,
     cart 4; purchase 5)."""
-    other: float | None = setting(1.0, ge=0)
+    other: float | None = setting(1.0, ge=0, le=1e9)
     """Weight of a kind that is not listed, and of events without one; None drops such events."""
     drop: tuple[str, ...] = ()
     """Kinds whose events go, because they say nothing for the item (what was merely shown)."""
@@ -126,7 +126,18 @@ class Weights(PreparationStep):
         said = ", ".join(f"{kind} {'dropped' if weight is None else f'{weight:g}'}" for kind, weight in weights.items())
         shown = [kind for kind, weight in weights.items() if weight and _matches(kind, EXPOSURES)]
         hint = '; {0} seems to be what was shown, not what was done: weights drop=["{0}"] leaves it out'
-        return f"weights: {said}" + "".join(hint.format(kind) for kind in shown)
+        return f"weights: {said}" + "".join(hint.format(kind) for kind in shown) + self._idle(events)
+
+    def _idle(self, events: Events) -> str:
+        """What to say of settings that meet no event, as those with a typing error do."""
+        config, there = self.config, {_plain(kind) for kind in events.kinds} | {"*"}
+        alike = there | {SYNONYMS[kind] for kind in there if kind in SYNONYMS}
+        idle = [name for name in config.kinds if _plain(name) not in alike]
+        idle += [name for name in (*config.drop, *config.least, *config.log_of_value) if _plain(name) not in there]
+        said = f"; no event is of the kind {' or '.join(map(repr, dict.fromkeys(idle)))}" if idle else ""
+        if (config.least or config.log_of_value) and "value" not in events.columns:
+            said += "; the log has no values, so rules on them do nothing"
+        return said
 
 
 def _plain(kind: str) -> str:
