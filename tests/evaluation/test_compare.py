@@ -117,6 +117,14 @@ class Mean(RatingPredictor):
         return np.full(len(items), self.mean, np.float32)
 
 
+class Moody(Mean):
+    """Predicts nearly the mean with one seed, and far too much with the other."""
+
+    def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
+        super()._fit(train, validation, run)
+        self.mean += 100 * run.seed
+
+
 def run_small(models: Any = (Group,), **options: Any) -> Report:
     options = {"split": "leave_last_out", "metrics": METRICS, "k": 5, **options}
     return compare(options.pop("data", None) or tastes(), models, **options)
@@ -294,6 +302,19 @@ def test_several_seeds_give_means_and_their_spread() -> None:
     np.testing.assert_allclose(np.nanmean(report.values("lottery")["ndcg@5"]), found.value)
 
 
+def test_over_several_seeds_the_interval_is_that_of_the_mean() -> None:
+    """The root of the mean of squares over both seeds would be 71, far above the mean of both roots."""
+    found = run_small({"moody": Moody}, seeds=[0, 1]).model("moody").metrics["rmse"]
+    assert found.value == pytest.approx(50, abs=3)
+    assert found.low < found.value < found.high  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seeds", [[], [3, 3]], ids=str)
+def test_every_seed_runs_once(seeds: list[int]) -> None:
+    with pytest.raises(ConfigError, match="seeds"):
+        run_small(seeds=seeds)
+
+
 def test_the_run_changes_nothing_but_its_seed() -> None:
     first, second = (
         run_small([Group], run=Run(threads=threads, memory_mib=mib)) for threads, mib in ((1, 1), (2, 256))
@@ -376,6 +397,16 @@ def test_successive_queries_of_one_user_are_no_independent_witnesses() -> None:
     found = report.model("group").metrics["ndcg@5"]
     assert (found.low, found.high) == pytest.approx(interval(bootstrap([sample], owner=owner)[:, 0]))
     assert (found.low, found.high) != pytest.approx(interval(bootstrap([sample])[:, 0]))
+
+
+def test_few_users_with_many_queries_are_told() -> None:
+    """Twenty users have far more than a hundred queries, which alone would look like enough."""
+    split = GlobalTime(targets="successive", quantile=0.3)
+    few = compare(tastes(n_users=20), {"group": Group}, split, METRICS, 5)
+    assert few.split["test_cases"] > 100
+    assert any("come from only 20 users" in one for one in few.warnings)
+    many = compare(tastes(n_users=300), {"group": Group}, split, METRICS, 5)
+    assert not any("come from only" in one for one in many.warnings)
 
 
 def test_costs_are_measured_and_say_how() -> None:

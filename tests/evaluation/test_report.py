@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.errors import ConfigError, DataError, LeakageError
 from zhiyin.evaluation.compare import compare
 from zhiyin.evaluation.report import Report
+from zhiyin.evaluation.report_details import _again
+from zhiyin.evaluation.report_page import _headline
 from zhiyin.splitting.global_time import GlobalTime
 from zhiyin.splitting.leave_last_out import LeaveLastOut
 from zhiyin.testing.worlds import tastes
@@ -89,10 +92,25 @@ def test_damage_is_told(tmp_path: Path) -> None:
         Report.read(folder)
     with pytest.raises(DataError, match="missing"):
         Report.read(tmp_path)
-    content = json.loads((folder / "report.json").read_text())
-    content["models"][0].pop("metrics")
-    (folder / "report.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="damaged"):
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"models": [{"name": "ease"}]}, "damaged"),
+        ({"models": None}, "damaged"),
+        ({"protocol": None}, "damaged"),
+        ({"protocol": ...}, "'protocol' is missing"),
+        ({"slices": ...}, "'slices' is missing"),
+    ],
+    ids=str,
+)
+def test_a_document_that_was_cut_is_told(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    folder = report().write(tmp_path / "out")
+    content = {**json.loads((folder / "report.json").read_text()), **change}
+    left = {name: value for name, value in content.items() if value is not ...}
+    (folder / "report.json").write_text(json.dumps(left))
+    with pytest.raises(DataError, match=said):
         Report.read(folder)
 
 
@@ -115,6 +133,14 @@ def test_reports_of_one_protocol_merge_into_what_one_run_would_have_said(tmp_pat
     assert merged.examples[0].lists.keys() == whole.examples[0].lists.keys()
     merged.write(tmp_path / "merged")
     assert first.merge(first) is first
+
+
+def test_costs_that_were_measured_elsewhere_are_told() -> None:
+    first, second = report({"ease": "ease"}), report({"item_knn": "item_knn"})
+    assert first.merge(second).warnings == first.warnings
+    other = replace(second, environment={**second.environment, "cores": 128})
+    (said,) = set(first.merge(other).warnings) - set(first.warnings)
+    assert "item_knn were measured elsewhere (cores 128" in said
 
 
 def test_reports_of_different_protocols_do_not_merge() -> None:
@@ -156,6 +182,34 @@ def test_the_page_says_the_verdict_first_and_needs_no_other_file(tmp_path: Path)
         assert one.title in page
     files = {one.name for one in (tmp_path / "out" / "recommendations").iterdir()}
     assert "b_decay_b.parquet" in files
+
+
+def test_the_program_on_the_page_makes_the_same_report() -> None:
+    made = report({"it's": ("ease", {"regularization": 5.0})}, baselines={"old": ("popularity", {"fade": "decay"})})
+    found: list[Report] = []
+
+    def compared(*given: Any, **options: Any) -> None:
+        found.append(compare(*given, **{**options, "out": None}))
+
+    program = _again(made).replace("zhiyin.Dataset.load", "load").replace("zhiyin.compare", "compared")
+    exec(program, {"load": lambda _: tastes(), "compared": compared})
+    assert found[0].protocol == made.protocol
+    assert found[0].tests == made.tests
+    assert [one.metrics for one in found[0].models] == [one.metrics for one in made.models]
+
+
+def test_the_heading_of_the_page_says_what_the_verdict_says() -> None:
+    better = report(baselines={"recent": ("popularity", {"fade": "window", "days": 9})})
+    assert _headline(better) == "ease is best, and better than recent beyond chance"
+    world = tastes()
+    plain = Dataset(world.histories, world.item_table.select(["item_id"]), world.user_table, world.manifest)
+    undefined = report(data=plain, metrics=["intra_list_diversity@5"])
+    assert _headline(undefined) == "No model is best: intra_list_diversity@5 is undefined"
+    assert undefined.verdict().startswith("intra_list_diversity@5 is undefined for every model on these test queries")
+    level = report({"a": "popularity", "z": "random"}, baselines=["popularity"])
+    assert level.best.name == "a"
+    assert _headline(level) == "Nothing beats the simple baselines"
+    assert _headline(report({"a": "popularity", "b": "popularity"}, baselines=[])) == "No model is better than another"
 
 
 def test_the_page_of_baselines_alone_claims_nothing() -> None:
@@ -206,6 +260,7 @@ def test_values_that_are_undefined_are_no_numbers_in_json() -> None:
     world = tastes()
     plain = Dataset(world.histories, world.item_table.select(["item_id"]), world.user_table, world.manifest)
     made = report(data=plain)
+    to_json(report(data=plain, seeds=[0, 1]).to_dict())
     assert made.best.metrics["intra_list_diversity@5"].value is None
     assert np.isnan(made.values("ease")["intra_list_diversity@5"]).all()
     to_json(made.to_dict())

@@ -10,6 +10,7 @@ from zhiyin.evaluation.significance import (
     interval,
     owners,
     sign_flip,
+    witnesses,
 )
 from zhiyin.evaluation.verdict import paired_tests
 
@@ -119,6 +120,20 @@ def test_queries_of_one_user_are_drawn_together() -> None:
     assert owners(None) is None
 
 
+def test_strangers_are_no_single_user() -> None:
+    assert owners(["", "", ""]) is None
+    assert owners([]) is None
+    found = owners(["ada", "", "bob", "ada", ""])
+    assert found is not None
+    assert found.tolist() == [0, 2, 1, 0, 3]
+
+
+def test_witnesses_are_the_users_on_whom_the_metric_is_defined() -> None:
+    sample = Sample.of(np.array([1.0, 0.0, np.nan, 0.5]))
+    assert witnesses(sample, None) == 3
+    assert witnesses(sample, np.array([0, 0, 1, 2], np.int32)) == 2
+
+
 def test_tests_too_take_users_whole() -> None:
     rng = np.random.default_rng(5)
     owner = np.repeat(np.arange(30), 20).astype(np.int32)
@@ -168,6 +183,8 @@ def test_a_pair_is_compared_only_where_both_are_defined() -> None:
 
 def test_estimates_have_none_where_something_is_undefined() -> None:
     assert Estimate.of(np.nan).value is None
+    assert Estimate.of(0.5).spread is None
+    assert Estimate.of(np.nan, spread=np.nan).spread is None
     assert str(Estimate.of(0.5, 0.4, 0.6)) == "0.5000 (0.4000 to 0.6000)"
     assert str(Estimate.of(0.5)) == "0.5000"
     assert np.isnan(bootstrap([Sample.of(np.array([np.nan]))])).all()

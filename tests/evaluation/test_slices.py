@@ -114,3 +114,12 @@ def test_small_slices_have_no_interval() -> None:
         found = summarise(Slice("kind", "name", rows=np.arange(40) < n), sample)
         assert found.n == n
         assert (found.values["m"]["ndcg@10"].low is not None) is known
+
+
+def test_a_slice_of_few_users_has_no_interval_however_many_their_queries() -> None:
+    sample = {"m": {"ndcg@10": Sample.of(np.random.default_rng(0).random(300))}}
+    for users, known in ((29, False), (30, True)):
+        owner = (np.arange(300) % users).astype(np.int32)
+        found = summarise(Slice("kind", "name", rows=np.ones(300, bool)), sample, owner=owner)
+        assert found.n == 300
+        assert (found.values["m"]["ndcg@10"].low is not None) is known

@@ -8,6 +8,7 @@ from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
 from zhiyin.errors import ConfigError, DataError, MissingExtra
+from zhiyin.evaluation.compare import compare
 from zhiyin.evaluation.tune import space_of, tune
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
@@ -106,6 +107,20 @@ def test_the_test_part_is_never_touched() -> None:
     first, second = (tune(Dial, one, trials=6, seed=3) for one in (split, spoiled))
     assert first == second
     assert set(Dial.fitted_on) == {split.train.n_events}
+
+
+def test_its_numbers_have_a_protocol_of_their_own() -> None:
+    found = tune(Dial, cut(), "ndcg@10", trials=1)
+    assert found.to_dict()["protocol"]["hash"] == found.protocol.hash
+    assert "validation" in found.protocol.fitted_on
+    others = [
+        tune(Dial, cut(), "ndcg@5", trials=1),
+        tune(Dial, cut(), "ndcg@10", trials=1, exclude_seen=False),
+        tune(Dial, cut(), "ndcg@10", trials=1, seed=1),
+        tune(Dial, LeaveLastOut(minimum_history=8).split(tastes()), "ndcg@10", trials=1),
+    ]
+    assert len({one.protocol.hash for one in (found, *others)}) == 5
+    assert compare(tastes(), [Dial], cut(), ["ndcg@10"]).protocol.hash != found.protocol.hash
 
 
 def test_same_seed_same_search_and_threads_change_nothing() -> None:

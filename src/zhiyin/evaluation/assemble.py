@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from zhiyin.evaluation.protocol import Protocol
 from zhiyin.evaluation.report import ModelResult, Report, place_of
 from zhiyin.evaluation.significance import Estimate, Sample, bootstrap, interval, owners
 from zhiyin.evaluation.slices import Slice, SliceResult, summarise
+from zhiyin.evaluation.verdict import FEW
 from zhiyin.metrics.base import ListMetric, Metric, World
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
@@ -108,10 +109,10 @@ class Outcome:
         """The lists of the first seed."""
         return self.rounds[0].evaluation.recommendations
 
-    def spread(self, label: str) -> float | None:
-        """The standard deviation of a metric over the seeds."""
+    def spread(self, label: str) -> float:
+        """The standard deviation of a metric over the seeds; NaN for one seed."""
         values = [one.evaluation.overall[label] for one in self.rounds]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def averaged(rounds: Sequence[Mapping[str, Sample]]) -> dict[str, Sample]:
@@ -144,7 +145,7 @@ def assemble(plan: Plan, outcomes: Sequence[Outcome], skipped: Mapping[str, str]
         judging=plan.judging,
         dataset=_dataset_facts(plan.dataset),
         split=plan.split.facts.to_dict(),
-        warnings=(*plan.split.facts.warnings, *_warnings(plan)),
+        warnings=(*plan.split.facts.warnings, *_warnings(plan, owner)),
         models=tuple(_result(one, estimates[one.name], files[one.name]) for one in outcomes),
         tests=(),
         slices=_slices(plan, outcomes, owner),
@@ -160,9 +161,20 @@ def assemble(plan: Plan, outcomes: Sequence[Outcome], skipped: Mapping[str, str]
 
 
 def _estimates(outcomes: Sequence[Outcome], seed: int, owner: IntVector | None) -> dict[str, dict[str, Estimate]]:
-    """Values with intervals; metrics of all lists together have none."""
+    """Values with intervals; metrics of all lists together have none.
+
+    With several seeds every resample is judged as the whole is: the metric for each seed, and the mean of these.
+    """
     flat = [(one.name, label, sample) for one in outcomes for label, sample in one.samples.items()]
-    columns = bootstrap([sample for _, _, sample in flat], seed, owner=owner).T
+    drawn = [
+        bootstrap(
+            [one.rounds[place].evaluation.samples[label] for one in outcomes for label in one.samples],
+            seed,
+            owner=owner,
+        )
+        for place in range(len(outcomes[0].rounds))
+    ]
+    columns = np.mean(drawn, axis=0).T
     ranges = {
         (name, label): (*interval(column), sample.n)
         for (name, label, sample), column in zip(flat, columns, strict=True)
@@ -250,17 +262,20 @@ def _environment(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def _warnings(plan: Plan) -> list[str]:
+def _warnings(plan: Plan, owner: IntVector | None) -> Iterator[str]:
     """What a reader must know beside the splitter's own warnings."""
     repeats = repeat_share(plan.split.test)
-    if not plan.protocol.exclude_seen or repeats < 0.01:
-        return []
-    said = (
-        f"{repeats:.0%} of the test targets are in their query's history, which exclude_seen hides from all models, "
-        "so that even a perfect one stays below 1; where repeats matter, compare with exclude_seen=False "
-        "(--include-seen)"
-    )
-    return [said]
+    if plan.protocol.exclude_seen and repeats >= 0.01:
+        yield (
+            f"{repeats:.0%} of the test targets are in their query's history, which exclude_seen hides from all "
+            "models, so that even a perfect one stays below 1; where repeats matter, compare with exclude_seen=False "
+            "(--include-seen)"
+        )
+    if owner is not None and (users := len(np.unique(owner))) < FEW:
+        yield (
+            f"the {len(owner):,} test queries come from only {users} users, and those of one user are no independent "
+            "witnesses: expect wide intervals"
+        )
 
 
 def repeat_share(cases: Cases) -> float:

@@ -83,7 +83,7 @@ def compare(
 
     Raises:
         ConfigError: an unknown model, setting, split or metric; a list longer than the catalogue; two models of one
-            name.
+            name; no seed, or one that came twice.
         DataError: the data do not allow the split, none of the models can run on them, or `out` is there already.
         MissingExtra: the only model that was asked for needs a package that is not installed.
         LeakageError: `split` was not made from `dataset`.
@@ -92,7 +92,7 @@ def compare(
     if out is not None:
         check_free(out, overwrite, "report.json")
     running = contestants(models, baselines, dataset)
-    plan = _plan(dataset, split, metrics, k, exclude_seen, tuple(seeds or (run.seed,)), run)
+    plan = _plan(dataset, split, metrics, k, exclude_seen, _seeds(seeds, run), run)
     outcomes, failures, best = _run_all(running, plan)
     report = assemble(plan, outcomes, {name: _reason(error) for name, error in failures.items()}, best)
     if out is not None:
@@ -159,6 +159,13 @@ def _plan(
         slices=slices_of(divided),
         run=run,
     )
+
+
+def _seeds(seeds: Sequence[int] | None, run: Run) -> tuple[int, ...]:
+    found = (run.seed,) if seeds is None else tuple(int(seed) for seed in seeds)
+    if not found or len(set(found)) < len(found):
+        raise ConfigError(f"seeds {list(found)} came; at least one is expected, and each once")
+    return found
 
 
 def _are_usual(metrics: Metrics | None) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zhiyin.arrays import DoubleVector
@@ -123,7 +124,7 @@ class Report:
 
     def values(self, model: str) -> dict[str, DoubleVector]:
         """The values per query (n_queries,) of one model, NaN where undefined, by metric label."""
-        rows = self.per_query.filter(pa.array(np.asarray(self.per_query.column("model").to_pylist()) == model))
+        rows = self.per_query.filter(pc.equal(self.per_query.column("model"), model))
         labels = [name for name in rows.column_names if name not in ("query", "user_id", "model")]
         return {label: rows.column(label).to_numpy().astype(np.float64) for label in labels}
 
@@ -202,9 +203,11 @@ class Report:
                     one.name: pq.read_table(path / "recommendations" / one.file) for one in found["models"]
                 },
             }
-        except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-            raise DataError(f"{path} is damaged: {error}; compare anew") from error
-        return cls(protocol=Protocol.from_dict(content["protocol"]), **found, **tables)
+            protocol = Protocol.from_dict(content["protocol"])
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            said = f"{error} is missing in report.json" if isinstance(error, KeyError) else error
+            raise DataError(f"{path} is damaged: {said}; compare anew") from error
+        return cls(protocol=protocol, **found, **tables)
 
     def merge(self, other: Report) -> Report:
         """This report with the models of another one under the same protocol; all tests are made anew.
@@ -220,12 +223,16 @@ class Report:
         names = {result.name for result in new}
         models = tuple(sorted([*self.models, *new], key=self._place))
         per_query = pa.concat_tables(
-            [self.per_query, other.per_query.filter(_one_of(other.per_query.column("model"), names))],
+            [
+                self.per_query,
+                other.per_query.filter(pc.is_in(other.per_query.column("model"), pa.array(sorted(names)))),
+            ],
             promote_options="default",
         )
         merged = replace(
             self,
             models=models,
+            warnings=(*self.warnings, *self._elsewhere(other, sorted(names))),
             skipped={name: why for name, why in {**other.skipped, **self.skipped}.items() if name not in names},
             slices=_merged_slices(self.slices, other.slices, names),
             examples=tuple(one.joined(other.examples) for one in self.examples),
@@ -234,6 +241,14 @@ class Report:
             fitted=other.fitted if models[0].name in names else self.fitted,
         )
         return merged.retested()
+
+    def _elsewhere(self, other: Report, names: Sequence[str]) -> list[str]:
+        """What to say of costs that were measured under other conditions than those of this report."""
+        mine, theirs = self.environment, other.environment
+        differing = [f"{name} {theirs.get(name)}, not {mine[name]}" for name in mine if theirs.get(name) != mine[name]]
+        if not differing:
+            return []
+        return [f"times and memory of {', '.join(names)} were measured elsewhere ({'; '.join(differing)})"]
 
     def _place(self, result: ModelResult) -> tuple[float, str]:
         value = result.metrics.get(self.primary, Estimate(None)).value
@@ -303,10 +318,6 @@ def _merged_slices(
         )
         for one in mine
     )
-
-
-def _one_of(column: pa.ChunkedArray, names: set[str]) -> pa.Array:
-    return pa.array([one in names for one in column.to_pylist()])
 
 
 def _number(value: float | None) -> str:

@@ -209,9 +209,14 @@ def protocol_blocks(report: Report) -> Iterator[Block]:
 
 def _again(report: Report) -> str:
     """Python that makes the same comparison; settings that are not shown are the defaults."""
-    models = [
-        f'        "{one.name}": ("{one.component}", {dict(one.given)!r}),' for one in report.models if not one.baseline
-    ]
+    models, baselines = (
+        [
+            f"        {one.name!r}: ({one.component!r}, {dict(one.given)!r}),"
+            for one in report.models
+            if one.baseline is simple
+        ]
+        for simple in (False, True)
+    )
     protocol = report.protocol
     settings = ", ".join(f"{name}={value!r}" for name, value in protocol.settings.items() if value is not None)
     lines = [
@@ -223,6 +228,9 @@ def _again(report: Report) -> str:
         "    data,",
         "    {",
         *models,
+        "    },",
+        "    baselines={",
+        *baselines,
         "    },",
         f'    split=splitting.get("{protocol.split}")({settings}),',
         f"    metrics={list(protocol.metrics)!r},",

@@ -12,7 +12,7 @@ from zhiyin.evaluation.report import ModelResult, Report
 from zhiyin.evaluation.report_details import example_blocks, protocol_blocks, slice_blocks
 from zhiyin.evaluation.report_text import NOTHING
 from zhiyin.evaluation.significance import Estimate, PairedTest
-from zhiyin.evaluation.verdict import best_baseline
+from zhiyin.evaluation.verdict import all_equal, best_baseline
 from zhiyin.page import Block, Cell, Columns, Details, Figure, Figures, Items, Note, Page, Table, Text, charts
 
 VALUES = ("rmse", "mae")
@@ -68,14 +68,19 @@ def _kind(report: Report) -> Any:
 
 
 def _headline(report: Report) -> str:
-    test = _won(report)
-    if report.best.baseline:
+    best, test = report.best, _won(report)
+    value = best.metrics.get(report.primary, NOTHING).value
+    if value is None:
+        return f"No model is best: {report.primary} is undefined"
+    if best.baseline or value == _baseline_value(report):
         return "Nothing beats the simple baselines"
+    if all_equal(report):
+        return "No model is better than another"
     if test is None:
-        return f"{report.best.name} is best"
+        return f"{best.name} is best"
     if test.beyond_chance:
-        return f"{report.best.name} is best, and better than popularity beyond chance"
-    return f"{report.best.name} is ahead, but that may be chance"
+        return f"{best.name} is best, and better than {test.reference} beyond chance"
+    return f"{best.name} is ahead, but that may be chance"
 
 
 def _figures(report: Report) -> Iterator[Figure]:

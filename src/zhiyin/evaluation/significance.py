@@ -98,12 +98,10 @@ class Estimate:
     """Standard deviation over the seeds; None for one seed."""
 
     @classmethod
-    def of(
-        cls, value: float, low: float = np.nan, high: float = np.nan, n: int = 0, spread: float | None = None
-    ) -> Self:
+    def of(cls, value: float, low: float = np.nan, high: float = np.nan, n: int = 0, spread: float = np.nan) -> Self:
         """An estimate whose undefined (NaN) parts are None."""
-        value, low, high = (None if np.isnan(one) else float(one) for one in (value, low, high))  # type: ignore[assignment]
-        return cls(value, low, high, n, spread)
+        found, least, most, over_seeds = (None if np.isnan(one) else float(one) for one in (value, low, high, spread))
+        return cls(found, least, most, n, over_seeds)
 
     def __str__(self) -> str:
         if self.value is None:
@@ -134,10 +132,22 @@ class PairedTest:
 
 
 def owners(users: Sequence[str] | None) -> IntVector | None:
-    """(n,) a number for the user of each query; None where nobody has two."""
-    if users is None or len(set(users)) == len(users):
+    """(n,) a number for the user of each query; None where nobody has two. A query without a name is a stranger's."""
+    if users is None:
         return None
-    return np.unique(np.asarray(users, object).astype(str), return_inverse=True)[1].astype(np.int32)
+    named = np.array([bool(user) for user in users], bool)
+    names, numbers = np.unique(np.array([user for user in users if user], object).astype(str), return_inverse=True)
+    if len(names) == len(numbers):
+        return None
+    found = np.empty(len(users), np.int32)
+    found[named] = numbers
+    found[~named] = len(names) + np.arange(len(users) - len(numbers))
+    return found
+
+
+def witnesses(sample: Sample, owner: IntVector | None) -> int:
+    """How many independent voices a metric rests on: the queries that it is defined on, or their users."""
+    return sample.n if owner is None else len(np.unique(owner[sample.count > 0]))
 
 
 def bootstrap(

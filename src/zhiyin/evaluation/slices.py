@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from zhiyin.arrays import AnyArray, BoolVector, IntVector, LongVector
 from zhiyin.data.dataset import Dataset
 from zhiyin.evaluation.evaluate import judge
-from zhiyin.evaluation.significance import Estimate, Sample, bootstrap, interval
+from zhiyin.evaluation.significance import Estimate, Sample, bootstrap, interval, witnesses
 from zhiyin.metrics.base import Lists, Metric
 from zhiyin.splitting.base import Cases, Split
 
 SMALLEST = 30
-"""Below this many queries a slice gets no interval: a percentile bootstrap of so few is too narrow."""
+"""Below this many queries (users, where they have several) a slice gets no interval: a percentile bootstrap of so few
+is too narrow."""
 RESAMPLES = 1_000
 BINS = 4
 MOST_VALUES = 12
@@ -175,11 +176,11 @@ def summarise(
     replicates = bootstrap([sample for _, _, sample in flat], seed, RESAMPLES, owner)
     values: dict[str, dict[str, Estimate]] = {name: {} for name in models}
     for (name, label, sample), column in zip(flat, replicates.T, strict=True):
-        values[name][label] = _estimate(sample, column)
+        values[name][label] = _estimate(sample, column, owner)
     return SliceResult(part.kind, part.name, max((sample.n for _, _, sample in flat), default=0), values)
 
 
-def _estimate(sample: Sample, replicates: AnyArray) -> Estimate:
-    if sample.n < SMALLEST:
+def _estimate(sample: Sample, replicates: AnyArray, owner: IntVector | None) -> Estimate:
+    if witnesses(sample, owner) < SMALLEST:
         return Estimate.of(sample.value, n=sample.n)
     return Estimate.of(sample.value, *interval(replicates), n=sample.n)

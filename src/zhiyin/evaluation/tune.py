@@ -20,6 +20,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.errors import ConfigError, MissingExtra, ZhiyinError, unknown
 from zhiyin.evaluation.compare import split_of
 from zhiyin.evaluation.evaluate import evaluate, parse_metrics, world_of
+from zhiyin.evaluation.protocol import Protocol
 from zhiyin.metrics.base import ListMetric, World
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
@@ -56,10 +57,12 @@ class Tuning:
     """The metric of the default settings, on validation."""
     trials: tuple[Trial, ...]
     seed: int
+    protocol: Protocol
+    """How the values were made. They are of the validation part: no comparison on a test part has this hash."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**asdict(self), "protocol": self.protocol.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,7 @@ class _Task:
     validation: Cases
     metric: ListMetric
     world: World
-    exclude_seen: bool
+    protocol: Protocol
     run: Run
 
     def value(self, settings: Mapping[str, Any]) -> float:
@@ -79,7 +82,7 @@ class _Task:
         model = self.kind(**settings)
         cases = self.validation
         model.fit(self.train, cases if model.uses_validation else None, self.run)
-        found = evaluate(model, cases, [self.metric], self.world, self.metric.config.k, self.run, self.exclude_seen)
+        found = evaluate(model, cases, [self.metric], self.world, self.protocol.k, self.run, self.protocol.exclude_seen)
         return found.overall[self.metric.label]
 
 
@@ -178,8 +181,11 @@ def _task(
         raise ConfigError(
             f"this {divided.name} split has no validation part, on which alone settings may be chosen; split with one"
         )
-    world = world_of(divided.train)
-    return _Task(kind, divided.train, divided.validation, judge, world, exclude_seen, replace(run, seed=seed))
+    part = replace(divided, development=divided.train, validation=None, test=divided.validation)
+    made = Protocol.of(divided.train, part, (judge.label,), judge.config.k, exclude_seen, (seed,))
+    protocol = replace(made, fitted_on="train, judged on validation")
+    run = replace(run, seed=seed)
+    return _Task(kind, divided.train, divided.validation, judge, world_of(divided.train), protocol, run)
 
 
 # ---------------------------------------------------------------------- the search
@@ -280,4 +286,5 @@ def _tuning(task: _Task, trials: Sequence[Trial], seed: int) -> Tuning:
         default_value=default_value,
         trials=tuple(trials),
         seed=seed,
+        protocol=task.protocol,
     )

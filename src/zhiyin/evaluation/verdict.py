@@ -76,7 +76,7 @@ def _families(
 
 def verdict(report: Report) -> str:
     """Which model is best, by how much, whether that is beyond chance, and who comes close."""
-    if _all_equal(report):
+    if all_equal(report):
         value = digits(report.best.metrics[report.primary].value)
         said = [f"Every model has {value} on {report.primary}, which tells none of them from another."]
     else:
@@ -84,7 +84,8 @@ def verdict(report: Report) -> str:
     return " ".join([*said, *_caution(report)])
 
 
-def _all_equal(report: Report) -> bool:
+def all_equal(report: Report) -> bool:
+    """Whether there are several models, and the primary metric has one value for all of them."""
     values = [_primary(result, report.primary) for result in report.models]
     return len(values) > 1 and values[0] is not None and len(set(values)) == 1
 
@@ -101,7 +102,7 @@ def best_baseline(report: Report) -> ModelResult | None:
 def _first(report: Report) -> str:
     best, label = report.best, report.primary
     if label not in best.metrics or best.metrics[label].value is None:
-        return f"{label} is undefined for every model: no test query has a target."
+        return f"{label} is undefined for every model on these test queries, so none of them is best."
     if best.baseline and len(report.models) > sum(result.baseline for result in report.models):
         return f"No model beats the simple baselines: {best.name} is best on {label}, {best.metrics[label]}."
     simple = best_baseline(report)
