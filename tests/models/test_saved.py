@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from zhiyin import models
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.histories import Query
@@ -54,7 +55,10 @@ DAMAGES = {
     "an unknown model": (rewrite(lambda content: {**content, "component": "easy"}), "did you mean 'ease'"),
     "another format": (rewrite(lambda content: {**content, "format": 99}), "in format 99"),
     "another room": (rewrite(lambda content: {**content, "room": "metrics"}), "holds 'metrics'"),
-    "another model's settings": (rewrite(lambda content: {**content, "component": "random", "config": {}}), "it holds weights"),
+    "another model's settings": (
+        rewrite(lambda content: {**content, "component": "random", "config": {}}),
+        "it holds weights",
+    ),
     "an array less": (drop_array, "weights is missing"),
     "other arrays": (of_another_model("arrays.safetensors"), "not of this model: popularity is int64"),
     "other items": (of_another_model("items.parquet"), "not of this model: it has"),

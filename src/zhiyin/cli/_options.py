@@ -24,6 +24,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("-o", "--set", help="A setting, name=value; for one of several models MODEL.name=value. Repeatable."),
 ]
+OwnSettings = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--set", help="A setting, name=value; see `zhiyin list models MODEL`. Repeatable."),
+]
 SplitName = Annotated[str, typer.Option("--split", help="How to split; see `zhiyin list splits`.")]
 SplitSettings = Annotated[
     list[str] | None, typer.Option("--split-set", help="A setting of the split, name=value. Repeatable.")
@@ -97,11 +101,13 @@ def names_of(text: str, option: str) -> list[str]:
     """The names in a comma-separated list.
 
     Raises:
-        ConfigError: there are none, or one came twice.
+        ConfigError: there are none, one came twice, or blanks stand where commas should.
     """
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
         raise ConfigError(f"{option} came empty; write names, separated by commas")
+    if joined := [name for name in found if len(name.split()) > 1 and "[" not in name]:
+        raise ConfigError(f"{option} came as {text!r}; names are separated by commas: {','.join(joined[0].split())}")
     if twice := [name for name in found if found.count(name) > 1]:
         raise ConfigError(f"{option} names {twice[0]!r} twice; once is enough")
     return found

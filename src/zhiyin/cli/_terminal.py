@@ -47,9 +47,7 @@ def say_json(content: Any) -> None:
     sys.stdout.write(text)
 
 
-def table(
-    header: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "", numbers_from: int | None = None
-) -> Any:
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], numbers_from: int | None = None) -> Any:
     """A terminal table. Columns of numbers are aligned right; of texts, those from `numbers_from` on.
 
     A cell may be a list of lines.
@@ -58,7 +56,7 @@ def table(
     from rich.table import Table
 
     listed = [list(row) for row in rows]
-    found = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    found = Table(box=box.SIMPLE_HEAD)
     for place, name in enumerate(header):
         column = [row[place] for row in listed]
         right = place >= numbers_from if numbers_from is not None else _are_numbers(column)

@@ -14,7 +14,7 @@ def fit(
     model: Annotated[str, typer.Argument(help="The model's name; see `zhiyin list models`.")],
     data: opt.Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; whole or not at all.")],
-    settings: opt.Settings = None,
+    settings: opt.OwnSettings = None,
     overwrite: opt.Overwrite = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
@@ -27,5 +27,7 @@ def fit(
     recommender = models.get(model)(**opt.read_values(opt.settings_of(settings)))
     check_free(out, overwrite, "config.json")
     run = opt.make_run(seed, threads)
-    recommender.fit(opt.open_data(data, run), run=run).save(out, overwrite=overwrite)
-    note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--history')} 'ITEM,ITEM'")
+    dataset = opt.open_data(data, run)
+    recommender.fit(dataset, run=run).save(out, overwrite=overwrite)
+    history = opt.csv_line(dataset.items.decode(dataset.histories.of(0)[:2]))
+    note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--data', data, '--history', history)}")

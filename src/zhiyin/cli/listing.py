@@ -73,5 +73,21 @@ def _settings(component: Any, json: bool) -> None:
         say_json(config.model_json_schema())
         return
     say(plain((component.__doc__ or "").strip().partition("\n")[0]))
-    rows = [(name, str(field.default), field.description or "") for name, field in config.model_fields.items()]
+    written = config.model_json_schema()
+    rows = [
+        (name, str(field.default), _what(field.description or "", _choices(written["properties"].get(name, {}))))
+        for name, field in config.model_fields.items()
+    ]
     say(table(["setting", "default", "what it does"], rows))
+
+
+def _what(description: str, choices: list[str]) -> list[str]:
+    """What a setting does, and the texts it may be where those are few, one a line."""
+    said = " ".join(description.split())
+    return [said, f"one of: {', '.join(choices)}"] if choices else [said]
+
+
+def _choices(schema: dict[str, Any]) -> list[str]:
+    """The texts that a JSON schema allows; empty where it allows any."""
+    parts = [schema, *schema.get("anyOf", ())]
+    return [str(value) for part in parts for value in part.get("enum", ())]

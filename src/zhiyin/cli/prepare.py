@@ -83,7 +83,7 @@ def prepare(
         memory_mib=memory,
         overwrite=overwrite,
     )
-    _tell(dataset, out, json)
+    _tell(dataset, out, json, timeless=data is None and not dataset.has_order())
 
 
 def prepare_public(name: str, out: Path, run: Run, overwrite: bool) -> Dataset:
@@ -105,10 +105,12 @@ def show(dataset: Dataset) -> None:
     say(table(["step", "what happened"], [(one.name, one.note.split("; ")) for one in steps]))
 
 
-def _tell(dataset: Dataset, out: Path, json: bool) -> None:
+def _tell(dataset: Dataset, out: Path, json: bool, timeless: bool = False) -> None:
     from zhiyin.cli._terminal import note, say_json
 
     say_json(dataset.manifest.to_dict()) if json else show(dataset)
+    if timeless:
+        note("note: neither times nor order are known; if a column says when, prepare again with --role time=COLUMN")
     if (out / "quarantine.parquet").is_file():
         note(f"the refused rows, each with its reason: {out / 'quarantine.parquet'}")
     note(f"prepared: {out}   next: {opt.command('quality', '--data', out, '--out', 'quality.html')}")

@@ -83,10 +83,21 @@ def _compare(dataset: Dataset, out: Path, run: Run) -> Report:
     name = SPLITS[dataset.clock]
     _heading(3, "Split by time and compare" if name == "global_time" else f"Split ({name}) and compare")
     split = get(name)(seed=run.seed)
-    report = compare(dataset, MODELS, split=split, run=run)
+    report = compare(dataset, _affordable(dataset), split=split, run=run)
     report.write(out / "report", overwrite=True)
     show(report)
     return report
+
+
+def _affordable(dataset: Dataset) -> tuple[str, ...]:
+    """The models whose cost is in proportion to the data: without ease, in a large catalogue."""
+    from zhiyin.cli._terminal import note
+    from zhiyin.models.blend import EASE_ITEMS
+
+    if dataset.n_items <= EASE_ITEMS:
+        return MODELS
+    note(f"ease is left out: it needs the square of {dataset.n_items:,} items in memory, and the cube in time")
+    return tuple(name for name in MODELS if name != "ease")
 
 
 def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:

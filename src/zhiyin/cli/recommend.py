@@ -57,6 +57,22 @@ def recommend(
         say_json({"recommendations": found.to_dicts()})
     else:
         show(found, titles(dataset, recommender), k)
+    _doubts(recommender, dataset, None if history is None else _ids(history))
+
+
+def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | None) -> None:
+    """Note what makes a list worth little: ids of other data, or a history of which the model knows nothing."""
+    from zhiyin.cli._terminal import note
+
+    known, fitted_on = model.items, model.trained_on.get("data")
+    if known is None:
+        return
+    if dataset is not None and fitted_on and dataset.name != fitted_on and dataset.items != known:
+        other = f"the model was fitted on {fitted_on!r}, the data are {dataset.name!r}"
+        note(f"note: {other}; their ids must mean the same")
+    if history and (known.encode(history) < 0).all():
+        some = ", ".join(shortened(one) for one in known.decode(range(min(3, len(known)))))
+        note(f"note: the model knows no item of this history and answers as it would a stranger; its ids: {some}, ...")
 
 
 def _queries(users: list[str] | None, history: str | None, dataset: Dataset | None) -> Queries | list[Query]:
@@ -107,15 +123,18 @@ def titles(dataset: Dataset | None, model: Recommender) -> dict[str, str]:
 
 
 def show(found: Recommendations, names: dict[str, str], k: int) -> None:
-    """Print each list with its reasons; of one shorter than `k`, why."""
+    """Print each list with its reasons, if there are any; of one shorter than `k`, why."""
     from zhiyin.cli._terminal import note, say, table
 
+    header = ["#", "item", "score", "source", "because"]
     for one in found.to_dicts():
         lines = [
             (item["rank"], _name(item["item_id"], names), item["score"], item["source"], _why(item, names))
             for item in one["items"]
         ]
-        say(table(["#", "item", "score", "source", "because"], lines, title=_title(one)))
+        shown = len(header) if any(line[-1] for line in lines) else len(header) - 1
+        say(f"[bold]{_title(one)}[/]", wrap=False)
+        say(table(header[:shown], [line[:shown] for line in lines]))
         if len(lines) < k:
             note(f"{len(lines)} of {k} items: no others are allowed (the history, --allow and --exclude leave none)")
 

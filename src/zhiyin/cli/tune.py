@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.evaluation.tune import Tuning
 
 
 def tune(
@@ -31,9 +34,25 @@ def tune(
         say_json(found.to_dict())
         return
     if found.best:
-        say(table(["setting", "best value"], sorted((name, str(value)) for name, value in found.best.items())))
+        say(table(["setting", "best value"], [(name, _shown(value)) for name, value in sorted(found.best.items())]))
     else:
         say("nothing that was tried beats the default settings")
-    say(f"validation {plain(metric)}: {found.value:.4f} (default settings: {found.default_value:.4f}, {trials} trials)")
+    say(
+        f"validation {plain(metric)}: {found.value:.4f} (default settings: {found.default_value:.4f}, {_trials(found)})"
+    )
     chosen = [part for name, value in sorted(found.best.items()) for part in ("-o", f"{name}={value}")]
-    note(f"next: {opt.command('compare', '--data', data, '--models', model, *chosen)}")
+    same = ["--split", split, *(part for text in split_set or () for part in ("--split-set", text))]
+    same += ["--metrics", metric] if metric != "ndcg@10" else []
+    same += ["--seed", str(seed)] if seed else []
+    note(f"next: {opt.command('compare', '--data', data, '--models', model, *chosen, *same)}")
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, float) else str(value)
+
+
+def _trials(found: Tuning) -> str:
+    """How many settings were tried, and how many of them failed."""
+    failed = sum(bool(trial.error) for trial in found.trials)
+    said = f"{len(found.trials)} trials"
+    return f"{said}, of which {failed} failed, --json says why" if failed else said
