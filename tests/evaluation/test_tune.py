@@ -166,3 +166,10 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r'pip install "zhiyin\[tune\]"'):
         tune(Dial, cut(), trials=1)
+
+
+def test_settings_that_do_not_go_together_are_no_trials() -> None:
+    found = tune("item_knn", tastes(), trials=12, split="user_holdout")
+    refused = [one.error for one in found.trials if "weighting" in one.error and "not for" in one.error]
+    assert not refused
+    assert len(found.trials) == 12

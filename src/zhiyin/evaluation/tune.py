@@ -28,6 +28,9 @@ from zhiyin.splitting.base import Cases, Split, Splitter
 
 logger = logging.getLogger(__name__)
 
+REDRAWS = 100
+"""How often settings that do not go together are drawn anew, before they count as a failed trial."""
+
 Choices: TypeAlias = tuple[Any, ...]
 Space: TypeAlias = Mapping[str, Search | Choices]
 """For each setting a range, or the values to choose from."""
@@ -192,7 +195,7 @@ def _task(
 
 
 def _search(task: _Task, space: Space, fixed: Mapping[str, Any], trials: int, seed: int) -> list[Trial]:
-    """The trials, the default first. Equal proposals are computed once; settings that a model refuses are failures."""
+    """The trials, the default first. Equal proposals are computed once; what fails on the data is a failed trial."""
     optuna = _optuna()
     direction = "maximize" if task.metric.higher_is_better else "minimize"
     with _quiet(optuna):
@@ -204,12 +207,25 @@ def _search(task: _Task, space: Space, fixed: Mapping[str, Any], trials: int, se
                 found.append(Trial(0, fixed, _defined(task.value(fixed), task)))
                 _tell_default(optuna, study, task, fixed, found[0], distributions)
                 continue
-            asked = study.ask(distributions)
+            asked = _proposed(optuna, study, task, fixed, distributions)
             trial = _try(task, number, {**fixed, **asked.params}, found)
             found.append(trial)
             failed = optuna.trial.TrialState.FAIL
             study.tell(asked, trial.value) if trial.value is not None else study.tell(asked, state=failed)
     return found
+
+
+def _proposed(optuna: Any, study: Any, task: _Task, fixed: Mapping[str, Any], distributions: Mapping[str, Any]) -> Any:
+    """A proposal whose settings go together: one that the model itself refuses is drawn anew, and is no trial."""
+    for _ in range(REDRAWS):
+        asked = study.ask(distributions)
+        try:
+            task.kind(**{**fixed, **asked.params})
+        except ConfigError:
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            return asked
+    return study.ask(distributions)
 
 
 def _defined(value: float, task: _Task) -> float:
