@@ -29,12 +29,11 @@ def commands(page: Path) -> list[str]:
     return re.findall(r"^(?:# +)?(zhiyin .+)$", "\n".join(blocks), re.MULTILINE)
 
 
-def parsed(command: Any, words: list[str]) -> None:
-    """Read words as the command line does, without running anything; wrong usage raises."""
+def parsed(command: Any, words: list[str]) -> str:
+    """The verb that words name, read as the command line does, without running anything; wrong usage raises."""
     if (deeper := getattr(command, "commands", None)) is not None:
-        parsed(deeper[words[0]], words[1:])
-    else:
-        command.make_context("zhiyin", list(words))
+        return parsed(deeper[words[0]], words[1:])
+    return str(command.make_context("zhiyin", list(words)).command.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -42,7 +41,8 @@ def test_every_command_in_the_documents_is_understood(page: Path) -> None:
     from zhiyin.cli._app import app
 
     for line in commands(page):
-        parsed(typer.main.get_command(app), shlex.split(line, comments=True)[1:])
+        words = shlex.split(line, comments=True)[1:]
+        assert parsed(typer.main.get_command(app), words) in words[:2]
 
 
 def test_a_command_that_does_not_exist_would_be_noticed() -> None:
@@ -125,6 +125,8 @@ def test_after_tune_the_next_command_is_judged_on_the_same_split(zhiyin: Zhiyin,
     split = ("--split", "leave_last_out", "--split-set", "ties=shuffle", "--seed", 3)
     done = zhiyin("tune", "item_knn", "--data", f"folder:{tmp_path}", *split, "--trials", 2, "--metric", "recall@5")
     assert done.code == 0, done.err
+    assert "judged on validation" in done.out
+    assert "protocol " in done.out
     again = zhiyin(*shlex.split(done.err.rpartition("next: zhiyin ")[2]), "--json")
     assert again.code == 0, again.err
     protocol = again.json["protocol"]

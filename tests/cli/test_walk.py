@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from zhiyin.cli import quickstart
+from zhiyin.models import blend
 from zhiyin.testing.worlds import tastes
 
 from .conftest import Zhiyin
@@ -237,6 +239,14 @@ def test_the_next_command_is_one_that_works(zhiyin: Zhiyin, prepared: Path, tmp_
     assert "regularization=50.0" in command
     command[command.index("my-model")] = str(tmp_path / "m")
     assert zhiyin(*command).code == 0
+
+
+def test_quickstart_leaves_ease_out_of_a_large_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = tastes()
+    assert quickstart._affordable(world) == quickstart.MODELS
+    monkeypatch.setattr(blend, "EASE_ITEMS", world.n_items - 1)
+    left = quickstart._affordable(world)
+    assert set(quickstart.MODELS) - set(left) == {"ease"}
 
 
 @pytest.mark.parametrize("clock", ["time", "position", "none"])

@@ -370,6 +370,22 @@ def test_unknown_items_cold_items_and_missing_texts() -> None:
     assert bad(world.assess()) == {"missing_text"}
 
 
+def test_users_who_are_not_in_the_table_of_users() -> None:
+    world = World()
+    lost = np.arange(40)
+    world.user_columns = {"age": [None if user in lost else 30 for user in range(N_USERS)]}
+    quality = world.assess()
+    finding = found(quality)["unknown_users"]
+    assert finding.severity == "warning"
+    assert finding.detail.startswith("40 users without a row there")
+    assert set(finding.examples) <= {f"u{number}" for number in lost}
+    assert quality.facts["attributes"]["events_without_row"] == np.isin(world.user, lost).sum()
+    world.user_columns = {}
+    quality = world.assess()
+    assert quality.facts["attributes"]["users_without_row"] is None
+    assert "unknown_users" not in bad(quality)
+
+
 def test_what_the_preparation_removed_and_the_reader_refused() -> None:
     dataset = World().dataset()
     n = dataset.n_events
@@ -576,6 +592,7 @@ def test_json_has_stable_names_and_plain_values() -> None:
         "values",
         "kinds",
         "catalogue",
+        "attributes",
         "preparation",
     }
     assert set(content["findings"][0]) == {"code", "severity", "title", "detail", "advice", "examples"}

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from zhiyin.data.engine import DuckDBEngine
+from zhiyin.data.prepare import prepare
 from zhiyin.data.sources import Ingested, ingest
 from zhiyin.data.sources.folder import open_folder
 from zhiyin.data.tables import EventLog
@@ -144,3 +145,13 @@ def test_a_folder_without_events_says_what_it_has(tmp_path: Path) -> None:
     write(tmp_path / "items.parquet", item_id=["i"])
     with pytest.raises(DataError, match=r"no events\.parquet, only items\.parquet"):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_moments_in_one_file_and_numbers_in_another_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    ids = {"user_id": ["u"], "item_id": ["i"]}
+    for name, time in (("a", pa.array([1_600_000_000])), ("b", pa.array([1_600_000_000_000_000], pa.timestamp("us")))):
+        pq.write_table(pa.table({**ids, "time": time}), tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"column 'time' holds (BIGINT|TIMESTAMP) in [ab].parquet and"):
+        prepare([tmp_path / f"{name}.parquet" for name in names], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -222,6 +222,20 @@ def test_weights_by_kind_synonym_and_setting(engine: DuckDBEngine) -> None:
     assert weighed(engine, rows, kinds={"purchase": 9}, other=None) == [9, 2, 1]
 
 
+def test_every_rule_for_a_usual_kind_holds_for_its_other_names(engine: DuckDBEngine) -> None:
+    rows = log((0, 0, 0, 1.0), (0, 1, 1, 3.0), names="user_number item_number kind_number value")
+    events = load(engine, rows, kinds=("Buy", "page view"))
+    for options, left in (
+        ({"drop": ["purchase"]}, [1]),
+        ({"least": {"purchase": 2, "view": 2}}, [1]),
+        ({"log_of_value": ["view"]}, [5, math.log(4)]),
+    ):
+        after, line = steps.get("weights")(**options).apply(engine, events)
+        found = engine.fetch(f"SELECT weight FROM {after.table} ORDER BY item_number").column("weight").to_pylist()
+        assert found == pytest.approx(left)
+        assert "no event is of the kind" not in line.note
+
+
 @pytest.mark.parametrize(("below", "expected"), [("drop", [2, 2, 1]), ("zero", [2, 0, 2, 1])])
 def test_weights_with_a_least_value(engine: DuckDBEngine, below: str, expected: list[float]) -> None:
     cells = [(0, 0, 2, 4.0), (0, 1, 2, 3.9), (0, 2, 2, None), (0, 3, 3, 1.0)]

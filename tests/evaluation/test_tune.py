@@ -156,7 +156,7 @@ def test_what_cannot_be_searched_is_refused() -> None:
         tune(Dial, cut(), "popularity_share@10")
     with pytest.raises(ConfigError, match="at least one"):
         tune(Dial, cut(), trials=0)
-    with pytest.raises(ConfigError, match="nothing to search"):
+    with pytest.raises(ConfigError, match="Dial declares no settings to search"):
         tune(Dial, cut(), space={})
 
 
@@ -166,6 +166,13 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingExtra, match=r'pip install "zhiyin\[tune\]"'):
         tune(Dial, cut(), trials=1)
+
+
+def test_what_cannot_be_tuned_says_why() -> None:
+    with pytest.raises(ConfigError, match="Random declares no settings to search"):
+        tune("random", tastes(), split="user_holdout")
+    with pytest.raises(ConfigError, match="rmse does not judge recommended lists"):
+        tune("svd", tastes(), "rmse", split="user_holdout")
 
 
 def test_settings_that_do_not_go_together_are_no_trials() -> None:

@@ -107,6 +107,8 @@ def test_a_stranger_with_kinds_is_weighed_as_the_same_user_of_the_dataset() -> N
     shop = Dataset.of(histories, world.item_table, world.user_table, kinds=("view", "buy"))
     model = models.EASE().fit(shop)
     assert model.kind_weights == (1.0, 5.0)
+    more = Dataset.of(histories, world.item_table, world.user_table, kinds=("view", "buy", "share"))
+    assert models.EASE().fit(more).kind_weights == (1.0, 5.0, 1.0)  # of a share nothing is known
     past = shop.histories.slice(2, 3)
     assert past.kind is not None
     stranger = Query.of(shop.items.decode(past.item), kinds=[shop.kinds[number] for number in past.kind])

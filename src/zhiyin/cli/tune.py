@@ -40,6 +40,7 @@ def tune(
     say(
         f"validation {plain(metric)}: {found.value:.4f} (default settings: {found.default_value:.4f}, {_trials(found)})"
     )
+    say(f"[dim]{plain(found.protocol.sentence())}[/]")
     chosen = [part for name, value in sorted(found.best.items()) for part in ("-o", f"{name}={value}")]
     same = ["--split", split, *(part for text in split_set or () for part in ("--split-set", text))]
     same += ["--metrics", metric] if metric != "ndcg@10" else []

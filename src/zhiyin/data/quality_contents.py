@@ -189,6 +189,23 @@ def check_catalogue(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def check_user_table(evidence: Evidence) -> Iterator[Finding]:
+    """Whether the users who act are those whom the table of users describes."""
+    facts, table = evidence.facts["attributes"], evidence.dataset.user_table
+    if facts["users_without_row"]:
+        share = ratio(facts["events_without_row"], evidence.dataset.n_events)
+        bare = np.logical_and.reduce([missing(table.column(name)) for name in facts["columns"]])
+        yield Finding(
+            "unknown_users",
+            graded(share, 0.01),
+            "Some users are not in the table of users",
+            f"{many(facts['users_without_row'], 'user')} without a row there, with {percent(share)} of the events.",
+            "Look for ids that are written differently in the two tables (capitals, zeros in front, variants), or "
+            "export the users who left as well; slices by attribute leave these users out.",
+            evidence.users(np.flatnonzero(bare & (evidence.found.lengths > 0))),
+        )
+
+
 def _missing(evidence: Evidence, name: str) -> BoolVector:
     return missing(evidence.dataset.item_table.column(name))
 
@@ -276,6 +293,7 @@ CHECKS: tuple[Check, ...] = (
     check_scale,
     check_value_of_item,
     check_catalogue,
+    check_user_table,
     check_texts,
     check_preparation,
 )

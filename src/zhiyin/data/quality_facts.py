@@ -37,6 +37,7 @@ def facts_of(dataset: Dataset, found: Measures, ingested: Mapping[str, Any] | No
         "values": None if dataset.histories.value is None else _values(dataset, found),
         "kinds": _kinds(dataset),
         "catalogue": catalogue_facts(dataset, found),
+        "attributes": user_facts(dataset, found),
         "preparation": _preparation(dataset, ingested),
     }
 
@@ -217,6 +218,21 @@ def catalogue_facts(dataset: Dataset, found: Measures) -> dict[str, Any]:
         "texts": [
             name for name in columns if _says_what(name, table.schema.field(name).type) and not empty[name].all()
         ],
+    }
+
+
+def user_facts(dataset: Dataset, found: Measures) -> dict[str, Any]:
+    """How the table of users and the events cover each other; None where users have no attributes."""
+    table = dataset.user_table
+    columns = [name for name in table.column_names if name != "user_id"]
+    active = found.lengths > 0
+    if not columns:
+        return {"columns": [], "users_without_row": None, "events_without_row": None}
+    nothing = np.logical_and.reduce([missing(table.column(name)) for name in columns]) & active
+    return {
+        "columns": columns,
+        "users_without_row": int(np.count_nonzero(nothing)),
+        "events_without_row": int(found.lengths[nothing].sum()),
     }
 
 

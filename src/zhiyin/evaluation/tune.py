@@ -19,8 +19,9 @@ from zhiyin.config import Config, Search
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import ConfigError, MissingExtra, ZhiyinError, unknown
 from zhiyin.evaluation.compare import split_of
-from zhiyin.evaluation.evaluate import evaluate, parse_metrics, world_of
+from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.evaluation.protocol import Protocol
+from zhiyin.metrics import parse
 from zhiyin.metrics.base import ListMetric, World
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
@@ -161,7 +162,8 @@ def _space(kind: type[Recommender], given: Space | None) -> dict[str, Search | C
             raise ConfigError(unknown("setting", name, config.model_fields))
     if not space:
         raise ConfigError(
-            f"{config.__name__} declares nothing to search; give a space: {{'setting': Search(low, high)}}"
+            f"{config.__name__.removesuffix('Config')} declares no settings to search, so there is nothing to tune; in "
+            "Python, `space` may name others: {'setting': Search(low, high)}"
         )
     return space
 
@@ -175,8 +177,9 @@ def _task(
     run: Run,
     seed: int,
 ) -> _Task:
-    judge = parse_metrics([metric])[0]
-    assert isinstance(judge, ListMetric)
+    judge = parse(metric)
+    if not isinstance(judge, ListMetric):
+        raise ConfigError(f"{judge.label} does not judge recommended lists; tune on a metric such as ndcg@10")
     if judge.higher_is_better is None:
         raise ConfigError(f"{judge.label} has no good direction; tune on a metric such as ndcg@10")
     divided = data if isinstance(data, Split) else split_of(data, split)

@@ -345,13 +345,14 @@ def check_weights(train: Dataset) -> None:
 
 
 def kind_weights(train: Dataset) -> tuple[float, ...]:
-    """What an event of each kind weighs on average; empty where nothing is weighed by kind."""
+    """What an event of each kind weighs on average, 1 where there is none; empty where nothing is weighed by kind."""
     kind, weight = train.histories.kind, train.histories.weight
     if kind is None or weight is None:
         return ()
     count = np.bincount(kind, minlength=len(train.kinds))
     total = np.bincount(kind, weight, len(train.kinds))
-    return tuple((total / np.maximum(count, 1)).tolist())
+    mean = np.divide(total, count, out=np.ones_like(total), where=count > 0)
+    return tuple(mean.tolist())
 
 
 def until_now(queries: Queries) -> Queries:

@@ -62,7 +62,8 @@ class GlobalTimeConfig(SplitterConfig):
     validation_date: str | int | None = None
     """The validation cut itself, in the form of `date`."""
     targets: Literal["all", "first", "last", "successive"] = "all"
-    """What is asked of the events after the cut: see the top of this page."""
+    """What is asked of the events after the cut: all of a user's at once, the first, the last, or each one in turn with
+    the history up to it."""
     max_history: int | None = setting(None, ge=1)
     """Keep only so many of the latest events in each query. With `successive` the histories together grow with the
     square of the activity after the cut, and this bounds them. None for all."""

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,14 +145,8 @@ def split(text: str, delimiter: str, quote: str, limit: int = _ROWS) -> list[tup
         return [tuple(line.split(delimiter)) for line in itertools.islice(lines, limit)]
     rows: list[tuple[str, ...]] = []
     reader = csv.reader(re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", text), delimiter=delimiter, quotechar=quote)
-    try:
-        for row in reader:
-            if row:
-                rows.append(tuple(row))
-            if len(rows) >= limit:
-                break
-    except csv.Error:  # a cell beyond its limit: the rows until there must do
-        pass
+    with suppress(csv.Error):  # a cell beyond its limit: the rows until there must do
+        rows.extend(itertools.islice((tuple(row) for row in reader if row), limit))
     return rows
 
 

@@ -37,6 +37,7 @@ class Parquet:
                     f"{path.name} lacks the columns {', '.join(missing)} that {self.paths[0].name} has; files that are "
                     "read together need the same ones"
                 )
+            _need_alike(first, other, (self.paths[0].name, path.name))
         types = _described(engine, self.paths)  # those that hold the values of all files
         return Header(tuple(Column(name, quote_name(name), types[name]) for name in first))
 
@@ -48,6 +49,18 @@ class Parquet:
         starts = [sum(counts[:place]) for place in range(len(counts))]
         row = "file_row_number" if len(counts) == 1 else f"({starts}[CAST(file_index AS BIGINT) + 1] + file_row_number)"
         return Staged(_read(self.paths), row, facts)
+
+
+def _need_alike(first: Mapping[str, str], other: Mapping[str, str], files: tuple[str, str]) -> None:
+    """Refuse a column that holds moments in one file and numbers in another: no type holds both."""
+    for name, kind in first.items():
+        kinds = (kind, other[name])
+        moments = [one.startswith(("TIMESTAMP", "DATE")) for one in kinds]
+        if any(moments) and not all(moments) and "VARCHAR" not in kinds:
+            raise DataError(
+                f"column {name!r} holds {kinds[0]} in {files[0]} and {kinds[1]} in {files[1]}; files that are read "
+                "together need one type: convert one of them, or append the second file to the prepared first"
+            )
 
 
 def _read(paths: Sequence[Path]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from zhiyin.config import Config, setting
 from zhiyin.data.engine import Engine
 from zhiyin.data.steps.base import Events, PreparationStep, listed, next_table
+
+T = TypeVar("T")
 
 DEFAULTS: Mapping[str, float] = {
     "view": 1.0,
@@ -48,7 +50,11 @@ Weight = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class WeightsConfig(Config):
-    """Settings of `weights`. Kinds are compared without capitals, spaces, hyphens and underscores."""
+    """Settings of `weights`.
+
+    Kinds are compared without capitals, spaces, hyphens and underscores; what is said of a usual kind is said of its
+    other names too (of `purchase`: buy, order, transaction).
+    """
 
     kinds: dict[str, Weight] = setting({})
     """Weights of event kinds, beside and before the usual ones (view, click 1; watch, rating 2; like, follow 3; share,
@@ -96,10 +102,8 @@ class Weights(PreparationStep):
         """The weight of a kind before its value is looked at."""
         if _matches(kind, self.config.drop):
             return None
-        own = {_plain(name): weight for name, weight in self.config.kinds.items()}
-        name = _plain(kind)
-        usual = DEFAULTS.get(SYNONYMS.get(name, name), self.config.other)
-        return own.get(name, own.get(SYNONYMS.get(name, name), usual))
+        usual = DEFAULTS.get(_names(kind)[-1], self.config.other)
+        return _said_of(kind, self.config.kinds, usual)
 
     def _weight(self, kind: str, weight: float | None, events: Events) -> str:
         if weight is None:
@@ -116,8 +120,7 @@ class Weights(PreparationStep):
         return f"(CASE WHEN value < CAST({least!r} AS DOUBLE) THEN {failed} ELSE {found} END)"
 
     def _least(self, kind: str) -> float | None:
-        rules = {_plain(name): least for name, least in self.config.least.items()}
-        return rules.get(_plain(kind), rules.get("*"))
+        return _said_of(kind, self.config.least, self.config.least.get("*"))
 
     def _note(self, events: Events) -> str:
         if "kind_number" not in events.columns:
@@ -130,10 +133,9 @@ class Weights(PreparationStep):
 
     def _idle(self, events: Events) -> str:
         """What to say of settings that meet no event, as those with a typing error do."""
-        config, there = self.config, {_plain(kind) for kind in events.kinds} | {"*"}
-        alike = there | {SYNONYMS[kind] for kind in there if kind in SYNONYMS}
-        idle = [name for name in config.kinds if _plain(name) not in alike]
-        idle += [name for name in (*config.drop, *config.least, *config.log_of_value) if _plain(name) not in there]
+        config, there = self.config, {name for kind in events.kinds for name in _names(kind)} | {"*"}
+        named = (*config.kinds, *config.drop, *config.least, *config.log_of_value)
+        idle = [name for name in named if _plain(name) not in there]
         said = f"; no event is of the kind {' or '.join(map(repr, dict.fromkeys(idle)))}" if idle else ""
         if (config.least or config.log_of_value) and "value" not in events.columns:
             said += "; the log has no values, so rules on them do nothing"
@@ -144,6 +146,19 @@ def _plain(kind: str) -> str:
     return "".join(one for one in kind.lower() if one not in " -_")
 
 
+def _names(kind: str) -> tuple[str, str]:
+    """Its own name and the usual one, which may be the same."""
+    own = _plain(kind)
+    return own, SYNONYMS.get(own, own)
+
+
+def _said_of(kind: str, rules: Mapping[str, T], otherwise: T | None) -> T | None:
+    """What is said of a kind by its own name, else by its usual one."""
+    plain = {_plain(name): rule for name, rule in rules.items()}
+    own, usual = _names(kind)
+    return plain.get(own, plain.get(usual, otherwise))
+
+
 def _matches(kind: str, names: tuple[str, ...]) -> bool:
     plain = {_plain(name) for name in names}
-    return _plain(kind) in plain or "*" in plain
+    return "*" in plain or not plain.isdisjoint(_names(kind))
