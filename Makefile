@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# The build of torch that pip installs for a CPU; another machine may name its own.
+TORCH  ?= torch==2.13.0
 
 .PHONY: run test check format types imports bench docs stubs clean
 .DEFAULT_GOAL := run
@@ -15,11 +17,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.run: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[factors]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[factors,sequence]' '$(TORCH)'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(TORCH)'
 	touch $@ $(VENV)/.run
 
 run: $(VENV)/.run  ## real data -> prepared -> models compared -> recommendations with reasons -> report -> saved model

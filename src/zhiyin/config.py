@@ -10,9 +10,11 @@ JSON schema and the tuner's search space are all read from it.
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -80,7 +82,10 @@ class Component:
     @classmethod
     def settings(cls) -> type[Config]:
         """The class of its settings."""
-        wanted: type[Config] = get_type_hints(cls)["config"]
+        owner = next(one for one in cls.__mro__ if "config" in inspect.get_annotations(one))
+        said = inspect.get_annotations(owner)["config"]
+        # Only this one annotation: others may name what is imported for the type checker alone.
+        wanted: type[Config] = eval(said, vars(sys.modules[owner.__module__])) if isinstance(said, str) else said
         return wanted
 
     @property

@@ -18,15 +18,21 @@ COLUMNS = ("item", "time", "value", "kind", "weight", "session")
 
 Column: TypeAlias = AnyArray | None
 
+NO_TIME = np.iinfo(np.int64).min
+"""The time of an event, or the moment of a query, of which nothing is known."""
+
+NO_KIND = 255
+"""The kind of an event whose kind is not known."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histories:
     """Many histories in flat arrays: history `i` is `column[offsets[i]:offsets[i + 1]]`, oldest event first.
 
     Shapes: `offsets` (n + 1,) int64; the others (n_events,): `item` int32, `time` int64 (microseconds since 1970, or
-    the place in the history where only the order is known), `value` float32 (a rating, a watch ratio; NaN for none),
-    `kind` uint8 (a number in `Dataset.kinds`), `weight` float32 (how much it speaks for the item; 1 when absent),
-    `session` int32 (counts from 0 inside a history).
+    the place in the history where only the order is known; `NO_TIME` for none), `value` float32 (a rating, a watch
+    ratio; NaN for none), `kind` uint8 (a number in `Dataset.kinds`; `NO_KIND` for none), `weight` float32 (how much it
+    speaks for the item; 1 when absent), `session` int32 (counts from 0 inside a history).
     """
 
     offsets: LongVector
@@ -233,7 +239,7 @@ class Queries:
         full = Histories.of_lengths(
             lengths,
             item=numbers,
-            time=_column(queries, "times", 0, np.int64),
+            time=_column(queries, "times", NO_TIME, np.int64),
             value=_column(queries, "values", np.nan, np.float32),
             kind=kind,
             weight=_weights(queries, kind, kind_weights),
@@ -301,10 +307,13 @@ def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:
     if not kinds or all(query.kinds is None for query in queries):
         return None
     number = {kind: place for place, kind in enumerate(kinds)}
-    names = [kind for query in queries for kind in (query.kinds or (kinds[0],) * len(query.items))]
-    for name in set(names) - set(number):
+    for name in {kind for query in queries for kind in query.kinds or ()} - set(number):
         raise DataError(unknown("kind of event", name, kinds))
-    return np.array([number[kind] for kind in names], np.uint8)
+    parts = [
+        [NO_KIND] * len(query.items) if query.kinds is None else [number[kind] for kind in query.kinds]
+        for query in queries
+    ]
+    return np.array([one for part in parts for one in part], np.uint8)
 
 
 def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequence[float]) -> FloatVector | None:
@@ -312,20 +321,20 @@ def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequ
     stated = _column(queries, "weights", np.nan, np.float32)
     by_kind = None
     if kind is not None and len(kind_weights):
-        told = np.repeat([query.kinds is not None for query in queries], [len(query.items) for query in queries])
-        by_kind = np.where(told, np.asarray(kind_weights, np.float32)[kind], np.float32(1))
+        weigh = np.ones(NO_KIND + 1, np.float32)
+        weigh[: len(kind_weights)] = kind_weights
+        by_kind = weigh[kind]
     if stated is None:
         return by_kind
     return np.where(np.isnan(stated), np.float32(1) if by_kind is None else by_kind, stated)
 
 
 def _now(queries: Sequence[Query]) -> LongVector | None:
-    """The moment of each query: given, else just after its last event; None where nothing is known of time."""
+    """The moment of each query: given, else just after its last event, else `NO_TIME`; None where none is known."""
     moments = [_moment(query) for query in queries]
-    known = [moment for moment in moments if moment is not None]
-    if not known:
+    if all(moment is None for moment in moments):
         return None
-    return np.array([max(known) if moment is None else moment for moment in moments], np.int64)
+    return np.array([NO_TIME if moment is None else moment for moment in moments], np.int64)
 
 
 def _moment(query: Query) -> int | None:

@@ -23,7 +23,7 @@ from zhiyin.arrays import (
 )
 from zhiyin.config import Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import NO_TIME, Histories, Queries
 from zhiyin.errors import DataError
 from zhiyin.models._signals import Told, means, with_data
 from zhiyin.models._similarities import Profiles, Similarity, SimilarityConfig, Sparse, in_order, is_thin
@@ -270,7 +270,9 @@ class Neighbourhood(RatingPredictor):
             return None
         if histories.time is None or queries.now is None:
             return np.ones(histories.n_events, np.float32)
-        age = np.maximum(np.repeat(queries.now, histories.lengths) - histories.time, 0)
+        now = np.repeat(queries.now, histories.lengths)
+        known = (histories.time != NO_TIME) & (now != NO_TIME)
+        age = np.maximum(now - np.where(known, histories.time, now), 0)
         fresh: FloatVector = np.exp2(-age / (half_life * DAY)).astype(np.float32)
         return fresh
 

@@ -28,7 +28,7 @@ from zhiyin.models._filling import fill
 from zhiyin.models._reasons import reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
-from zhiyin.retrieval.exact import SCORE_BYTES, allowed_mask, hide, search, top_k
+from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
@@ -78,16 +78,20 @@ class Recommender(Component):
         """
         n, rows = query.histories.n_events, self._rows(Run())
         events = np.arange(n)
-        parts = [self._score(query)[:, items]]
+        parts = [self._evidence(query, items)]
         for start in range(0, n, rows):
             left_out = events[start : start + rows]
             copies = query.take(np.zeros(len(left_out), np.int64))
             kept = copies.histories.keep((events != left_out[:, None]).ravel())
-            parts.append(self._score(replace(copies, histories=kept))[:, items])
+            parts.append(self._evidence(replace(copies, histories=kept), items))
         scores = np.concatenate(parts)
         scores = np.where(np.isfinite(scores), scores, 0)
         found: FloatMatrix = (scores[:1] - scores[1:]).astype(np.float32)
         return found
+
+    def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
+        """(n_queries, len(items)) what a reason is a difference of: here the scores."""
+        return self._score(queries)[:, items]
 
     def _general_reason(self, item: int) -> Reason | None:
         """What to say for an item to which no event of the history contributed; None for nothing."""
@@ -289,11 +293,15 @@ class VectorRecommender(Recommender):
     item_vectors: FloatMatrix
 
     def _encode(self, queries: Queries) -> FloatMatrix:
-        """(n_queries, d) float32."""
+        """(n_queries, d) float32; NaN for a query about which the model has nothing to say."""
         raise NotImplementedError
 
     def _score(self, queries: Queries) -> FloatMatrix:
-        scores: FloatMatrix = self._encode(queries) @ self.item_vectors.T
+        vectors = self._encode(queries)
+        scores: FloatMatrix = vectors @ self.item_vectors.T
+        silent = np.isnan(vectors[:, 0])
+        if silent.any():
+            scores[silent] = NOTHING
         return scores
 
     def _best(

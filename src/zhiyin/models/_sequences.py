@@ -1,0 +1,317 @@
+"""What the sequence models share: settings, training on windows of histories, encoding of queries, the saved form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from scipy.special import logsumexp
+
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from zhiyin.artifacts import load_arrays, save_arrays
+from zhiyin.config import Config, Search, setting
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories, Queries
+from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
+from zhiyin.models.base import VectorRecommender
+from zhiyin.run import Run
+from zhiyin.splitting.base import Cases
+
+if TYPE_CHECKING:
+    import torch
+
+    from zhiyin.nn.batches import Batch, BatchMaker
+    from zhiyin.nn.encoder import Encoder
+    from zhiyin.nn.training import Plan, Trained
+
+QUERY_EVENTS = 16_384
+"""So many events of queries are encoded at a time."""
+
+WEIGHTS = "weights.safetensors"
+
+Feature: TypeAlias = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
+
+
+class SequenceConfig(Config):
+    """Settings that every sequence model has."""
+
+    embedding_size: int = setting(64, ge=4, le=4096, search=Search(32, 256, log=True))
+    """The length of a vector."""
+    max_length: int = setting(200, ge=2, le=20_000)
+    """The longest history that is looked at; of a longer one, the last events."""
+    dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
+    """The share of numbers that are dropped at random in training."""
+    loss: Literal["softmax", "sampled_softmax", "bce", "gbce"] = "sampled_softmax"
+    """What training minimises: over all items, or against `n_negatives`."""
+    n_negatives: int = setting(512, ge=1, search=Search(64, 4096, log=True))
+    """How many items every answer of a batch is held against, but for `softmax`."""
+    negatives: Literal["uniform", "popularity", "mixed", "in_batch"] = "uniform"
+    """How they are drawn."""
+    corrected: bool = False
+    """Whether a sampled loss corrects for how often an item is drawn (logQ)."""
+    calibration: float = setting(0.75, ge=0, le=1)
+    """`gbce`'s t: 0 is plain BCE, 1 undoes the overconfidence that sampling brings."""
+    features: tuple[Feature, ...] = ("position",)
+    """What is told of an event beside its item; what the data lack is left out."""
+    blind: float = setting(0.1, ge=0, lt=1)
+    """The share of training histories that are told of their items alone, as some queries will; matters only with
+    features of the data."""
+    repeats: Literal["exclude", "allow", "predict"] = "allow"
+    """Answers that are in the history already: `exclude` learns nothing from them, `allow` does, `predict` does and
+    measures with them (then ask with `exclude_seen=False`)."""
+    target_kind: str | None = None
+    """Learn to foretell events of this kind alone; the others are still history."""
+    epochs: int = setting(40, ge=1, search=Search(5, 200))
+    """How often training sees every event, at most."""
+    batch_size: int = setting(6400, ge=1)
+    """Events in a batch."""
+    learning_rate: float = setting(1e-3, gt=0, search=Search(1e-4, 1e-2, log=True))
+    """Of Adam."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate goes on from its full value."""
+    warmup: float = setting(1.0, ge=0)
+    """Epochs in which the learning rate rises to its full value."""
+    regularization: float = setting(0.0, ge=0)
+    """Decay of the matrices."""
+    average: float = setting(0.998, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is kept; 0 for none."""
+    patience: int = setting(5, ge=1)
+    """Training stops after so many measurements on the validation part without a better one."""
+    measure_every: int = setting(1, ge=1)
+    """Epochs between measurements."""
+    measured_cases: int = setting(10_000, ge=1)
+    """At most so many validation cases are measured, the same ones each time."""
+
+
+class SequenceRecommender(VectorRecommender):
+    """Score by the product of the last state of a history and the vector of an item; a model writes `_net`."""
+
+    config: SequenceConfig
+    needs = "position"
+    uses_validation = True
+    threaded = False
+    learns = ("read", "edges")
+
+    net: Encoder
+    trained: Trained
+    """How the last fit went; not saved."""
+    read: list[str]
+    """The features that the data have."""
+    edges: FloatVector
+    """Between the buckets of values."""
+
+    def _net(self, sizes: dict[str, int]) -> Encoder:
+        """The net, with its first weights; `sizes` are those of the features."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ learning
+
+    def _fit(self, train: Dataset, validation: Cases | None, run: Run) -> None:
+        torch_of(self.name)
+        import torch
+
+        from zhiyin.nn.reading import Reading
+        from zhiyin.nn.training import Training
+
+        device = device_of(run, self.name)
+        torch.set_num_threads(run.threads)
+        reading = Reading.fit(self.config.features, self.config.max_length, train.histories, len(train.kinds))
+        self.read, self.edges = list(reading.features), reading.edges
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
+            self.net = self._net(reading.sizes).to(device)
+        histories = learnable(train.histories)
+        maker = self._maker(device)
+        training = Training(
+            self.net,
+            lambda generator: maker.epoch(histories, self.config.batch_size, generator),
+            self._loss(train, histories, maker),
+            None if validation is None else self._measure(validation, run),
+            self._plan(),
+            run,
+            self.name,
+            {"model": self.name, "settings": self.config.model_dump(mode="json"), "data": train.content_hash},
+        )
+        self.trained = training.go()
+        self._settle()
+
+    def _maker(self, device: torch.device | None = None) -> BatchMaker:
+        from zhiyin.nn.batches import BatchMaker
+        from zhiyin.nn.reading import Reading
+
+        own = self.config
+        reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
+        return BatchMaker(reading, own.max_length, blind=own.blind if reading.tells else 0.0, device=device)
+
+    def _loss(self, train: Dataset, histories: Histories, maker: BatchMaker) -> Callable[..., tuple[torch.Tensor, int]]:
+        from zhiyin.nn.losses import gbce_beta, sampled_loss, softmax_loss
+        from zhiyin.nn.negatives import NegativeSampler
+
+        own, net, answers = self.config, self.net, self._answers(train, histories)
+        sampler = NegativeSampler(own.negatives, train.popularity, own.n_negatives, own.corrected)
+        beta = gbce_beta(own.n_negatives, self.n_items, own.calibration) if own.loss == "gbce" else 1.0
+        kind: Literal["softmax", "bce"] = "softmax" if own.loss == "sampled_softmax" else "bce"
+
+        def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int]:
+            batch: Batch = maker.training(histories, windows, generator, answers)
+            states, target = net(batch), batch.target
+            assert target is not None
+            if batch.places is not None:
+                states = states.index_select(0, batch.places)
+            if own.loss == "softmax":
+                return softmax_loss(states, net.items.all(), target), batch.n_events
+            drawn = sampler.draw(generator, target)
+            found = sampled_loss(states, net.items(target), net.items(drawn.items), target, drawn, kind=kind, beta=beta)
+            return found, batch.n_events
+
+        return loss
+
+    def _answers(self, train: Dataset, histories: Histories) -> BoolVector | None:
+        """(n_events,) which events training may ask for; None for all."""
+        own = self.config
+        found: BoolVector | None = None
+        if own.repeats == "exclude":
+            again = repeated_events(histories)
+            found = ~again if again.any() else None
+        if own.target_kind is not None:
+            if own.target_kind not in train.kinds:
+                raise ConfigError(unknown("target_kind", own.target_kind, train.kinds))
+            assert histories.kind is not None
+            wanted: BoolVector = np.equal(histories.kind, train.kinds.index(own.target_kind))
+            found = wanted if found is None else found & wanted
+        if found is not None and not found.any():
+            raise DataError(f"{self.name} finds no event to learn from: {own.target_kind or 'all'} events are repeats")
+        return found
+
+    def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
+        """NDCG@10 on the validation cases, by the code that evaluation uses."""
+        from zhiyin.metrics import NDCG
+        from zhiyin.metrics.base import Lists, World
+
+        n, most = len(validation), self.config.measured_cases
+        cases = validation
+        if n > most:
+            cases = validation.take(np.sort(run.generator("measured cases").permutation(n)[:most]))
+        k = min(10, self.n_items)
+        metric, world = NDCG(k=k), World(self.n_items, self.popularity)
+
+        def measure() -> float:
+            self._settle()
+            found = self.recommend(cases.queries, k, exclude_seen=self.config.repeats != "predict", run=run)
+            return float(metric.overall(Lists(found.items, cases.targets, cases.queries.histories, world)))
+
+        return measure
+
+    def _plan(self) -> Plan:
+        from zhiyin.nn.training import Plan
+
+        own = self.config
+        return Plan(
+            epochs=own.epochs,
+            learning_rate=own.learning_rate,
+            schedule=own.schedule,
+            warmup=own.warmup,
+            regularization=own.regularization,
+            average=own.average,
+            patience=own.patience,
+            measure_every=own.measure_every,
+        )
+
+    def _settle(self) -> None:
+        """Take the item vectors from the net."""
+        self.net.eval()
+        self.item_vectors = self.net.items.all().detach().cpu().numpy()
+
+    # ------------------------------------------------------------------ answering
+
+    def _encode(self, queries: Queries) -> FloatMatrix:
+        """(n_queries, d); NaN for a query without a history, about which the model has nothing to say."""
+        import torch
+
+        from zhiyin.nn.batches import blocks
+
+        weight = next(self.net.parameters())
+        maker = self._maker(weight.device)
+        states = np.full((len(queries), self.config.embedding_size), np.nan, np.float32)
+        told = np.flatnonzero(queries.histories.lengths)
+        events = np.minimum(queries.histories.lengths[told], self.config.max_length)
+        with torch.inference_mode():
+            for start, stop in blocks(events, QUERY_EVENTS):
+                rows = told[start:stop]
+                batch = maker.queries(queries.take(rows))
+                states[rows[batch.order]] = self.net.last(batch).cpu().numpy()
+        return states
+
+    def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
+        """Log-probabilities, as an event that lifts all items alike speaks for none of them."""
+        scores = self._score(queries)
+        found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
+        return found
+
+    # ------------------------------------------------------------------ saved form
+
+    def _write(self, folder: Path) -> None:
+        weights = {name: one.detach().cpu().numpy() for name, one in self.net.state_dict().items()}
+        save_arrays(folder / WEIGHTS, weights)
+
+    def _read(self, folder: Path) -> None:
+        torch_of(self.name)
+        import torch
+
+        sizes = self._maker().reading.sizes
+        arrays = load_arrays(folder / WEIGHTS)
+        self.net = self._net(sizes)
+        try:
+            self.net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        except RuntimeError as error:
+            said = str(error).splitlines()[1].strip()
+            raise DataError(f"{folder / WEIGHTS} is not of this model: {said}; save the model anew") from None
+        self._settle()
+
+
+def learnable(histories: Histories) -> Histories:
+    """The histories that have something to foretell: at least two events."""
+    few = histories.lengths < 2
+    return histories.take(~few) if few.any() else histories
+
+
+def repeated_events(histories: Histories) -> BoolVector:
+    """(n_events,) events on an item that the same history had before."""
+    order = np.lexsort((histories.item, histories.owner()))  # stable, so that the first of equals stays first
+    owner, item = histories.owner()[order], histories.item[order]
+    again = np.zeros(histories.n_events, bool)
+    again[order[1:]] = (owner[1:] == owner[:-1]) & (item[1:] == item[:-1])
+    return again
+
+
+def torch_of(name: str) -> None:
+    """See that torch is there.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtra("sequence", "torch", name) from None
+
+
+def device_of(run: Run, name: str) -> torch.device:
+    """The device of a run.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    import torch
+
+    try:
+        device = torch.device(run.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{name} was asked to run on {run.device!r}, which is not there ({said}); use 'cpu'"
+        ) from None
+    return device

@@ -1,0 +1,24 @@
+"""SASRec: causal self-attention over a user's items (Kang and McAuley, ICDM 2018).
+
+With the loss that makes it strong: a softmax against negatives that the batch shares, in place of the paper's binary
+cross-entropy with one negative (Klenitskiy and Vasilev, RecSys 2023). gSASRec (Petrov and Macdonald, RecSys 2023) is
+`loss="gbce"`; the paper's own loss is `loss="bce", n_negatives=1`.
+"""
+
+from __future__ import annotations
+
+from zhiyin.config import Search, setting
+from zhiyin.models.transformer import Transformer, TransformerConfig
+
+
+class SASRecConfig(TransformerConfig):
+    """Settings of `sasrec`."""
+
+    n_layers: int = setting(2, ge=1, le=64, search=Search(1, 4))
+    """How many blocks stand on each other."""
+
+
+class SASRec(Transformer):
+    """Each event looks at those before it; the last state is held against the vectors of all items."""
+
+    config: SASRecConfig

@@ -1,0 +1,79 @@
+"""Transformer: the general sequence model, of which the models with papers of their own are settings.
+
+A history becomes a row of vectors (what the item is, and what else is known of the event), blocks let each event look
+at those before it, and the last state is held against the vectors of all items.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
+
+from zhiyin.config import Search, setting
+from zhiyin.models._sequences import SequenceConfig, SequenceRecommender
+
+if TYPE_CHECKING:
+    import torch
+
+    from zhiyin.nn.batches import BatchMaker
+    from zhiyin.nn.encoder import Encoder
+
+
+class TransformerConfig(SequenceConfig):
+    """Settings of `transformer`."""
+
+    n_layers: int = setting(2, ge=1, le=64, search=Search(1, 4))
+    """How many blocks stand on each other."""
+    n_heads: int = setting(2, ge=1, le=64)
+    """Parts of a vector that attend each in its own way; divides `embedding_size`."""
+    hidden_size: int | None = setting(None, ge=4)
+    """The width between the two products of a block's feed-forward part; by default four times `embedding_size`."""
+    block: Literal["prenorm", "ligr", "hstu"] = "prenorm"
+    """What stands in a layer."""
+    relations: tuple[Literal["position", "time"], ...] = ()
+    """What tells how far two events are apart."""
+    objective: Literal["next", "all_action", "masked"] = "next"
+    """What an event answers: the next one, one of the next `horizon`, or (from both sides) one that is hidden."""
+    horizon: int = setting(10, ge=1)
+    """How far `all_action` looks ahead, in events."""
+    masked: float = setting(0.2, gt=0, lt=1)
+    """The share of events that `masked` hides."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.embedding_size % self.n_heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is not divided by n_heads {self.n_heads}")
+        if self.block == "hstu" and self.objective == "masked":
+            raise ValueError("block hstu is causal, objective masked looks at both sides; use another block")
+        return self
+
+
+class Transformer(SequenceRecommender):
+    """Attention over a user's events (Vaswani et al., NeurIPS 2017; Kang and McAuley, ICDM 2018)."""
+
+    config: TransformerConfig
+
+    def _net(self, sizes: dict[str, int]) -> Encoder:
+        from zhiyin.nn.encoder import TransformerEncoder
+        from zhiyin.nn.items import PlainItems
+
+        own = self.config
+        return TransformerEncoder(
+            PlainItems(self.n_items, own.embedding_size),
+            own.embedding_size,
+            sizes,
+            block=own.block,
+            n_layers=own.n_layers,
+            n_heads=own.n_heads,
+            hidden=own.hidden_size,
+            dropout=own.dropout,
+            max_length=own.max_length,
+            causal=own.objective != "masked",
+            relations=own.relations,
+        )
+
+    def _maker(self, device: torch.device | None = None) -> BatchMaker:
+        maker = super()._maker(device)
+        maker.objective, maker.horizon, maker.masked = self.config.objective, self.config.horizon, self.config.masked
+        return maker

@@ -1,0 +1,106 @@
+"""Encoders: events in, one state for each event out; what the item vectors are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zhiyin.nn.batches import Batch
+from zhiyin.nn.blocks import HSTU, Dropout, LiGR, PreNorm
+from zhiyin.nn.items import ItemTable
+from zhiyin.nn.relations import Relations
+
+BlockName = Literal["prenorm", "ligr", "hstu"]
+
+SPREAD = 0.02
+"""The standard deviation of the vectors before training."""
+
+
+class Encoder(nn.Module):
+    """Base: item vectors, and a state for each event of a batch."""
+
+    items: ItemTable
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(N, d) the state after each event."""
+        raise NotImplementedError
+
+    def last(self, batch: Batch) -> Tensor:
+        """(n, d) the state after the last event of each sequence."""
+        states: Tensor = self(batch)
+        return states.index_select(0, batch.layout.last(batch.item.device))
+
+
+class TransformerEncoder(Encoder):
+    """Item and feature vectors, a stack of blocks, a last norm.
+
+    Args:
+        items: the vectors of the catalogue.
+        width: d, of every vector.
+        sizes: how many buckets each feature of an event has.
+        block: which block.
+        n_layers: how many.
+        n_heads: divides `width`.
+        hidden: the width between the two products of a feed-forward part.
+        dropout: the rate, on what enters the first block and on what each branch adds.
+        max_length: of a sequence.
+        causal: whether an event sees only what came before it. If not, some events are hidden: a vector of its own
+            stands for their items.
+        relations: which relations between events bias attention: "position", "time".
+    """
+
+    def __init__(
+        self,
+        items: ItemTable,
+        width: int,
+        sizes: Mapping[str, int],
+        *,
+        block: BlockName = "prenorm",
+        n_layers: int = 2,
+        n_heads: int = 2,
+        hidden: int | None = None,
+        dropout: float = 0.2,
+        max_length: int = 200,
+        causal: bool = True,
+        relations: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.items, self.width, self.causal = items, width, causal
+        self.features = nn.EmbeddingBag(sum(sizes.values()), width, mode="sum") if sizes else None
+        self.mask = None if causal else nn.Parameter(torch.empty(1, width))
+        self.relations = (
+            Relations(n_heads, max_length, "position" in relations, "time" in relations) if relations else None
+        )
+        self.blocks = nn.ModuleList(
+            HSTU(width, n_heads, dropout, max_length)
+            if block == "hstu"
+            else {"prenorm": PreNorm, "ligr": LiGR}[block](width, n_heads, hidden or 4 * width, dropout, causal)
+            for _ in range(n_layers)
+        )
+        self.drop, self.norm = Dropout(dropout), nn.LayerNorm(width)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1 and not name.startswith("relations"):
+                nn.init.normal_(parameter, std=SPREAD)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(N, d) the state after each event."""
+        x = self.items(batch.item)
+        if self.mask is not None and batch.hidden is not None:
+            x = torch.where(batch.hidden[:, None], self.mask, x)
+        if self.features is not None:
+            x = x + self.features(batch.features)
+        x = self.drop(x)
+        biases = () if self.relations is None else self.relations(batch.layout, batch.seconds, batch.asked)
+        for block in self.blocks:
+            x = block(x, batch.layout, biases)
+        return self.norm(x)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers a module learns."""
+    return sum(one.numel() for one in module.parameters() if one.requires_grad)

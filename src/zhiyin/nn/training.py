@@ -1,0 +1,235 @@
+"""Training: epochs of batches with a schedule, averaged weights, early stopping, checkpoints and a stop on divergence.
+
+The loop knows nothing of models or data: it is given the batches of an epoch, the loss of one, and a function that
+measures the net as it is. Everything random in an epoch is drawn from the seed and the epoch's number, so that a run
+that is taken up from a checkpoint goes on exactly as if it had not been interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zhiyin.errors import DataError
+from zhiyin.nn import checkpoints
+from zhiyin.nn.optimizers import Optimizers
+from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Schedule = Literal["constant", "cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train."""
+
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    schedule: Schedule = "constant"
+    warmup: float = 0.0
+    """Over so many epochs the learning rate rises from 0."""
+    regularization: float = 0.0
+    """Decoupled weight decay (AdamW)."""
+    clip: float = 1.0
+    """The norm to which a larger gradient is cut; 0 for none."""
+    average: float = 0.0
+    """The decay of the moving average of the weights, which is what is measured and kept; 0 for none."""
+    patience: int = 5
+    """Stop after so many measurements without a better one."""
+    measure_every: int = 1
+    """Epochs between measurements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is known of one epoch."""
+
+    epoch: int
+    seconds: float
+    """Of training alone, since the beginning."""
+    cpu_seconds: float
+    loss: float
+    events: int
+    measured: float | None = None
+
+
+@dataclass(slots=True)
+class Trained:
+    """How a training went; the net has the best weights."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best: float = -math.inf
+    best_epoch: int = 0
+    stopped: str = ""
+    """Why it ended before the last epoch; empty where it did not."""
+    diverged: bool = False
+
+
+Batches: TypeAlias = Callable[[np.random.Generator], Sequence[T]]
+"""The batches of an epoch."""
+Loss: TypeAlias = Callable[[T, np.random.Generator], tuple[Tensor, int]]
+"""The loss of a batch and the number of its events."""
+
+
+class Training:
+    """One training of a net.
+
+    Args:
+        net: what learns.
+        batches: of an epoch.
+        loss: of a batch.
+        measure: what validation says of the net as it is; more is better. None where nothing is measured: the last
+            weights are kept.
+        plan: how to train.
+        run: seed, progress, and the folder of the checkpoint.
+        name: for progress and messages.
+        purpose: what a checkpoint must have been of to be taken up: the settings and the data, in plain values.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        batches: Batches[Any],
+        loss: Loss[Any],
+        measure: Callable[[], float] | None,
+        plan: Plan,
+        run: Run,
+        name: str = "model",
+        purpose: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.net, self.batches, self.loss, self.measure = net, batches, loss, measure
+        self.plan, self.run, self.name = plan, run, name
+        self.purpose = {"seed": run.seed, **(purpose or {})}
+        self.optimizers = Optimizers(net, plan.learning_rate, plan.regularization)
+        self.average = Average(self.optimizers.dense, plan.average)
+        self.trained = Trained()
+        self.best_weights: dict[str, Tensor] = {}
+
+    def go(self) -> Trained:
+        """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
+        if self.run.checkpoint is not None and self.run.checkpoint.exists():
+            checkpoints.take_up(self, self.run.checkpoint)
+        with torch.random.fork_rng(devices=[]):
+            while len(self.trained.epochs) < self.plan.epochs and not self.trained.stopped:
+                self._epoch(len(self.trained.epochs) + 1)
+                if self.run.checkpoint is not None and not self.trained.diverged:
+                    checkpoints.keep(self, self.run.checkpoint)
+        if self.best_weights:
+            self.net.load_state_dict(self.best_weights)
+        else:
+            self.average.swap()
+        self.net.eval()
+        return self.trained
+
+    def _epoch(self, number: int) -> None:
+        generator = np.random.default_rng([self.run.seed, zlib.crc32(self.name.encode()), number])
+        torch.manual_seed(int(generator.integers(2**62)))
+        batches = self.batches(generator)
+        before = self.trained.epochs[-1] if self.trained.epochs else Epoch(0, 0.0, 0.0, math.nan, 0)
+        clock, cpu = time.perf_counter(), time.process_time()
+        total, events = 0.0, 0
+        self.net.train()
+        for place, batch in enumerate(self._tracked(batches, number)):
+            loss, n = self._step(batch, generator, number - 1 + place / len(batches))
+            if not math.isfinite(loss):
+                self._diverge(f"the loss of step {place + 1} of epoch {number} is {loss}")
+                return
+            total, events = total + loss * n, events + n
+        seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
+        mean = total / max(1, events)
+        self.trained.epochs.append(
+            Epoch(number, before.seconds + seconds, before.cpu_seconds + cpu_seconds, mean, events)
+        )
+        if self.measure is not None and (number % self.plan.measure_every == 0 or number == self.plan.epochs):
+            self._measure(number, self.measure)
+
+    def _step(self, batch: Any, generator: np.random.Generator, done: float) -> tuple[float, int]:
+        """One step at `done` epochs; its loss and how many events it was of."""
+        self.optimizers.clear()
+        loss, n = self.loss(batch, generator)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return value, n
+        loss.backward()
+        if self.plan.clip:
+            self.optimizers.clip(self.plan.clip)
+        self.optimizers.step(self.plan.learning_rate * rate(self.plan, done))
+        self.average.update()
+        return value, n
+
+    def _diverge(self, reason: str) -> None:
+        self.trained.stopped, self.trained.diverged = reason, True
+        kept = f"the best weights, of epoch {self.trained.best_epoch}, are kept" if self.best_weights else ""
+        advice = "try a smaller learning_rate"
+        if not kept:
+            raise DataError(f"{self.name} diverged: {reason}, before anything was measured; {advice}")
+        logger.warning("%s diverged: %s; %s; %s", self.name, reason, kept, advice)
+
+    def _tracked(self, batches: Sequence[T], epoch: int) -> Iterator[T]:
+        said = f"{self.name}: epoch {epoch} of {self.plan.epochs}"
+        if self.trained.epochs:
+            last = self.trained.epochs[-1]
+            said += f", loss {last.loss:.3f}, {last.events * len(self.trained.epochs) / last.seconds:,.0f} events/s"
+        if self.trained.best_epoch:
+            said += f", validation {self.trained.best:.4f} at {self.trained.best_epoch}"
+        return self.run.progress.track(batches, len(batches), said)
+
+    def _measure(self, number: int, measure: Callable[[], float]) -> None:
+        self.net.eval()
+        self.average.swap()
+        try:
+            found = measure()
+            if found > self.trained.best:
+                self.trained.best, self.trained.best_epoch = found, number
+                self.best_weights = {name: one.detach().clone() for name, one in self.net.state_dict().items()}
+        finally:
+            self.average.swap()
+        self.trained.epochs[-1] = replace(self.trained.epochs[-1], measured=found)
+        waited = sum(one.measured is not None for one in self.trained.epochs[self.trained.best_epoch :])
+        if waited >= self.plan.patience:
+            self.trained.stopped = f"{waited} measurements without a better one than {self.trained.best:.4f}"
+
+
+class Average:
+    """A moving average of weights, which generalises better than the weights themselves.
+
+    It follows fast at first: step n weighs at least 10 / (10 + n) of what it would in a mean of all.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], decay: float) -> None:
+        self.weights, self.decay, self.steps = [one.detach() for one in weights], decay, 0
+        self.means = [one.clone() for one in self.weights] if decay else []
+
+    def update(self) -> None:
+        """Take in the weights as they are."""
+        self.steps += 1
+        if self.means:
+            decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+            torch._foreach_lerp_(self.means, self.weights, 1 - decay)
+
+    def swap(self) -> None:
+        """Exchange the weights and their means."""
+        for own, mean in zip(self.weights, self.means, strict=True) if self.means else ():
+            kept = own.clone()
+            own.copy_(mean)
+            mean.copy_(kept)
+
+
+def rate(plan: Plan, done: float) -> float:
+    """The share of the learning rate after `done` epochs (a fraction)."""
+    rise = min(1.0, (done + 1e-3) / plan.warmup) if plan.warmup else 1.0
+    if plan.schedule == "constant":
+        return rise
+    return rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done / plan.epochs))))
