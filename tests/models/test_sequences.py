@@ -31,7 +31,7 @@ class TestSASRec(RecommenderSuite):
 
 class TestBERT4Rec(RecommenderSuite):
     model = BERT4Rec
-    options = {**SMALL, "epochs": 40, "dropout": 0.0}  # it learns from a part of the events alone
+    options = {**SMALL, "epochs": 60, "dropout": 0.0, "batch_size": 128}  # it learns from a part of the events alone
     exact = False
 
 

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
     from zhiyin.nn.batches import Batch, BatchMaker
     from zhiyin.nn.encoder import Encoder
+    from zhiyin.nn.items import ItemTable
+    from zhiyin.nn.memory import Footprint
     from zhiyin.nn.training import Plan, Trained
 
 QUERY_EVENTS = 16_384
 """So many events of queries are encoded at a time."""
 
 WEIGHTS = "weights.safetensors"
+
+N_CODES = 256
+"""Different codes in each part of an item's vector: a byte each."""
 
 Feature: TypeAlias = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
 
@@ -39,6 +44,9 @@ class SequenceConfig(Config):
 
     embedding_size: int = setting(64, ge=4, le=4096, search=Search(32, 256, log=True))
     """The length of a vector."""
+    codes: int = setting(0, ge=0, le=256)
+    """Where rows of a table are too much: so many codes name the shared pieces of which each item's vector is put
+    together (divides `embedding_size`; 8 suit a million items). 0: a row for each item."""
     max_length: int = setting(200, ge=2, le=20_000)
     """The longest history that is looked at; of a longer one, the last events."""
     dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
@@ -106,23 +114,69 @@ class SequenceRecommender(VectorRecommender):
         """The net, with its first weights; `sizes` are those of the features."""
         raise NotImplementedError
 
+    def _items(self) -> ItemTable:
+        """The item table, for `_net`; its codes are learnt or read afterwards."""
+        import torch
+
+        from zhiyin.nn.items import PlainItems, ProductItems
+
+        own = self.config
+        if not own.codes:
+            return PlainItems(self.n_items, own.embedding_size)
+        return ProductItems(torch.zeros(self.n_items, own.codes, dtype=torch.uint8), own.embedding_size, N_CODES)
+
+    def _footprint(self, histories: Histories) -> Footprint:
+        """What the memory of training depends on; a model without attention says less."""
+        from zhiyin.nn.memory import Footprint
+
+        own = self.config
+        options = own.model_dump()
+        longest = int(histories.lengths.max(initial=1))
+        return Footprint(
+            width=own.embedding_size,
+            n_layers=options.get("n_layers", 1),
+            n_heads=options.get("n_heads", 0),
+            max_length=min(own.max_length, longest),
+            n_items=self.n_items,
+            hidden=options.get("hidden_size"),
+            n_negatives=None if own.loss == "softmax" else min(own.n_negatives, self.n_items),
+            table_rows=own.codes * N_CODES or None,
+            row_width=own.embedding_size // own.codes if own.codes else None,
+            sparse=getattr(self.net.items, "sparse", False),
+            gated=options.get("block") == "ligr",
+            biased="time" in options.get("relations", ()),
+            average=own.average > 0,
+        )
+
     # ------------------------------------------------------------------ learning
 
     def _fit(self, train: Dataset, validation: Cases | None, run: Run) -> None:
         torch_of(self.name)
         import torch
 
+        from zhiyin.nn.codes import svd_codes
+        from zhiyin.nn.distributed import neighbours, world
+        from zhiyin.nn.items import ProductItems
+        from zhiyin.nn.memory import check_memory
         from zhiyin.nn.reading import Reading
         from zhiyin.nn.training import Training
 
         device = device_of(run, self.name)
-        torch.set_num_threads(run.threads)
-        reading = Reading.fit(self.config.features, self.config.max_length, train.histories, len(train.kinds))
+        torch.set_num_threads(max(1, run.threads // neighbours()))
+        known = train.histories if train.clock == "time" else train.histories.without("time")
+        reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
         self.read, self.edges = list(reading.features), reading.edges
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
             self.net = self._net(reading.sizes).to(device)
+        if isinstance(self.net.items, ProductItems):
+            drawn = run.generator(f"{self.name}: codes")
+            codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
+            self.net.items.codes.copy_(torch.from_numpy(codes))
         histories = learnable(train.histories)
+        largest = min(self.config.batch_size, histories.n_events)
+        many = {"processes": world(device).size, "sharers": neighbours()}
+        check_memory(self._footprint(histories), largest, device, self.name, **many)
         maker = self._maker(device)
         training = Training(
             self.net,
@@ -145,26 +199,37 @@ class SequenceRecommender(VectorRecommender):
         reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
         return BatchMaker(reading, own.max_length, blind=own.blind if reading.tells else 0.0, device=device)
 
-    def _loss(self, train: Dataset, histories: Histories, maker: BatchMaker) -> Callable[..., tuple[torch.Tensor, int]]:
-        from zhiyin.nn.losses import gbce_beta, sampled_loss, softmax_loss
+    def _loss(
+        self, train: Dataset, histories: Histories, maker: BatchMaker
+    ) -> Callable[..., tuple[torch.Tensor, int, int]]:
+        from zhiyin.nn.distributed import world
+        from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
         from zhiyin.nn.negatives import NegativeSampler
 
         own, net, answers = self.config, self.net, self._answers(train, histories)
-        sampler = NegativeSampler(own.negatives, train.popularity, own.n_negatives, own.corrected)
-        beta = gbce_beta(own.n_negatives, self.n_items, own.calibration) if own.loss == "gbce" else 1.0
+        counts = train.popularity
+        if answers is not None:
+            counts = np.bincount(histories.item[answers], minlength=self.n_items)
+        sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
+        beta = gbce_beta(sampler.n, self.n_items, own.calibration) if own.loss == "gbce" else 1.0
+        prior = base_rate(sampler.n, beta)
         kind: Literal["softmax", "bce"] = "softmax" if own.loss == "sampled_softmax" else "bce"
 
-        def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int]:
-            batch: Batch = maker.training(histories, windows, generator, answers)
+        others = world(maker.device)
+
+        def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int, int]:
+            batch: Batch = maker.training(histories, windows, others.own(generator), answers)
             states, target = net(batch), batch.target
             assert target is not None
             if batch.places is not None:
                 states = states.index_select(0, batch.places)
             if own.loss == "softmax":
-                return softmax_loss(states, net.items.all(), target), batch.n_events
+                return softmax_loss(states, net.items.all(), target), batch.n_events, len(target)
             drawn = sampler.draw(generator, target)
-            found = sampled_loss(states, net.items(target), net.items(drawn.items), target, drawn, kind=kind, beta=beta)
-            return found, batch.n_events
+            found = sampled_loss(
+                states, net.items(target), net.items(drawn.items), target, drawn, kind=kind, beta=beta, prior=prior
+            )
+            return found, batch.n_events, len(target)
 
         return loss
 
@@ -306,8 +371,10 @@ def device_of(run: Run, name: str) -> torch.device:
     """
     import torch
 
+    from zhiyin.nn.distributed import own_device
+
     try:
-        device = torch.device(run.device)
+        device = own_device(torch.device(run.device))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0]

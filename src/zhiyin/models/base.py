@@ -234,6 +234,12 @@ class Recommender(Component):
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, order: IntVector | None
     ) -> Recommendations:
         items, values = self._best(block, k, exclude_seen, allowed)
+        return self._filled(items, values, block, exclude_seen, order)
+
+    def _filled(
+        self, items: IntMatrix, values: FloatMatrix, block: Queries, exclude_seen: bool, order: IntVector | None
+    ) -> Recommendations:
+        """Lists of the model's own best items, completed from `order` where that is not None."""
         source = None if order is None else fill(items, block.histories, exclude_seen, order, self.n_items)
         return self._lists(items, values, block, source)
 
@@ -309,8 +315,14 @@ class VectorRecommender(Recommender):
     ) -> tuple[IntMatrix, FloatMatrix]:
         if type(self)._score is not VectorRecommender._score:  # something is added to, or hidden from, the products
             return super()._best(block, k, exclude_seen, allowed)
+        return self._nearest(self._encode(block), block, k, exclude_seen, allowed)
+
+    def _nearest(
+        self, vectors: FloatMatrix, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
+    ) -> tuple[IntMatrix, FloatMatrix]:
+        """The best items for the vectors (n_queries, d) of some queries."""
         seen = block.histories if exclude_seen else None
-        return search(self._encode(block), self.item_vectors, k, seen=seen, allowed=allowed, run=Run(threads=1))
+        return search(vectors, self.item_vectors, k, seen=seen, allowed=allowed, run=Run(threads=1))
 
 
 class RatingPredictor(Recommender):

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import model_validator
 
 from zhiyin.config import Search, setting
+from zhiyin.data.histories import Query
+from zhiyin.errors import ConfigError
+from zhiyin.models._live import LiveHistory
 from zhiyin.models._sequences import SequenceConfig, SequenceRecommender
 
 if TYPE_CHECKING:
@@ -56,11 +59,10 @@ class Transformer(SequenceRecommender):
 
     def _net(self, sizes: dict[str, int]) -> Encoder:
         from zhiyin.nn.encoder import TransformerEncoder
-        from zhiyin.nn.items import PlainItems
 
         own = self.config
         return TransformerEncoder(
-            PlainItems(self.n_items, own.embedding_size),
+            self._items(),
             own.embedding_size,
             sizes,
             block=own.block,
@@ -70,8 +72,21 @@ class Transformer(SequenceRecommender):
             dropout=own.dropout,
             max_length=own.max_length,
             causal=own.objective != "masked",
-            relations=own.relations,
+            relations=[one for one in own.relations if one != "time" or self.trained_on["clock"] == "time"],
         )
+
+    def live(self, query: Query | None = None) -> LiveHistory:
+        """A history that grows while it is asked, each new event at the cost of one event.
+
+        Raises:
+            ConfigError: the model looks at both sides of an event, so that a new event changes all states.
+        """
+        if self.config.objective == "masked":
+            raise ConfigError(
+                f"{self.name} looks at both sides of an event, so a new event changes what is known of all others; "
+                "ask recommend() anew, or use a causal model such as sasrec"
+            )
+        return LiveHistory(self, query or Query.of([]))
 
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         maker = super()._maker(device)

@@ -146,7 +146,10 @@ class BatchMaker:
             event[last] -= 1
             hidden = np.zeros(layout.n_events, bool)
             hidden[last] = True
-            return self._hide(self._batch(past, layout, event, None, order, None), hidden, None, event)
+            asked = None if past.time is None else past.time[event]
+            if asked is not None and queries.now is not None:
+                asked[last] = queries.now[order]
+            return self._hide(self._batch(past, layout, event, asked, order, None), hidden, None, event)
         return self._batch(past, layout, event, _asked(past, event, last, queries.now, order), order, None)
 
     def _batch(

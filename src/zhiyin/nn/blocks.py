@@ -25,7 +25,7 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.threshold = round(rate * 256)
+        self.threshold = min(255, round(rate * 256))
 
     def forward(self, x: Tensor) -> Tensor:
         """(...) to (...); in training, elements are zeroed at random."""
@@ -37,24 +37,10 @@ class Dropout(nn.Module):
 
     def mask(self, x: Tensor) -> Tensor:
         """Of the shape of `x`: 0 for what is dropped, else the scale."""
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_()
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
+        words.random_(-(2**63), None)  # by default the highest bit, the sign, would always be 0
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
         return kept.to(x.dtype).mul_(256 / (256 - self.threshold))
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention, with its four products."""
-
-    def __init__(self, width: int, n_heads: int, causal: bool) -> None:
-        super().__init__()
-        self.n_heads, self.causal = n_heads, causal
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, layout: Layout, biases: Sequence[Tensor]) -> Tensor:
-        """(N, d) to (N, d)."""
-        mixed = attend(self.qkv(x), layout, self.n_heads, causal=self.causal, biases=biases)
-        return self.out(mixed)
 
 
 class FeedForward(nn.Module):
@@ -75,56 +61,93 @@ class FeedForward(nn.Module):
         return self.down(F.gelu(raised))
 
 
-class PreNorm(nn.Module):
+class Block(nn.Module):
+    """Base: what comes before attention and what comes after it, so that attention itself may be had in several ways.
+
+    `forward` attends over a layout; `nn.live` extends a state by new events, and an export attends over a rectangle,
+    with the same two halves.
+    """
+
+    n_heads: int
+    causal: bool = True
+    pointwise: float | None = None
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, 3 d) queries, keys and values, and what `mix` shall be given back."""
+        raise NotImplementedError
+
+    def mix(self, x: Tensor, attended: Tensor, kept: Tensor | None) -> Tensor:
+        """(N, d) the new states, from the old ones and what attention found."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, layout: Layout, biases: Sequence[Tensor] = ()) -> Tensor:
+        """(N, d) to (N, d)."""
+        qkv, kept = self.project(x)
+        attended = attend(qkv, layout, self.n_heads, causal=self.causal, pointwise=self.pointwise, biases=biases)
+        return self.mix(x, attended, kept)
+
+
+class PreNorm(Block):
     """x += drop(attention(norm x)); x += drop(feed-forward(norm x))."""
 
     def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, causal: bool) -> None:
         super().__init__()
+        self.n_heads, self.causal = n_heads, causal
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.attention = Attention(width, n_heads, causal)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed_forward = FeedForward(width, hidden, gated=False)
         self.drop = Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout, biases: Sequence[Tensor] = ()) -> Tensor:
-        """(N, d) to (N, d)."""
-        x = x + self.drop(self.attention(self.norms[0](x), layout, biases))
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, 3 d) of the normed states."""
+        return self.qkv(self.norms[0](x)), None
+
+    def mix(self, x: Tensor, attended: Tensor, kept: Tensor | None) -> Tensor:
+        """(N, d) by two residual branches."""
+        x = x + self.drop(self.out(attended))
         return x + self.drop(self.feed_forward(self.norms[1](x)))
 
 
-class LiGR(nn.Module):
+class LiGR(Block):
     """x += σ(W x) ⊙ drop(attention(norm x)); x += σ(V x) ⊙ drop(SwiGLU(norm x))."""
 
     def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, causal: bool) -> None:
         super().__init__()
+        self.n_heads, self.causal = n_heads, causal
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.gates = nn.ModuleList([nn.Linear(width, width), nn.Linear(width, width)])
-        self.attention = Attention(width, n_heads, causal)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed_forward = FeedForward(width, hidden, gated=True)
         self.drop = Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout, biases: Sequence[Tensor] = ()) -> Tensor:
-        """(N, d) to (N, d)."""
-        mixed = self.drop(self.attention(self.norms[0](x), layout, biases))
-        x = torch.addcmul(x, torch.sigmoid(self.gates[0](x)), mixed)
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, 3 d) of the normed states."""
+        return self.qkv(self.norms[0](x)), None
+
+    def mix(self, x: Tensor, attended: Tensor, kept: Tensor | None) -> Tensor:
+        """(N, d) by two gated residual branches."""
+        x = torch.addcmul(x, torch.sigmoid(self.gates[0](x)), self.drop(self.out(attended)))
         raised = self.drop(self.feed_forward(self.norms[1](x)))
         return torch.addcmul(x, torch.sigmoid(self.gates[1](x)), raised)
 
 
-class HSTU(nn.Module):
-    """u, v, q, k = SiLU(W norm x); x += drop(V (norm(attention) ⊙ u)), with pointwise attention."""
+class HSTU(Block):
+    """u, v, q, k = SiLU(W norm x); x += V drop(norm(attention) ⊙ u), with pointwise attention."""
 
     def __init__(self, width: int, n_heads: int, dropout: float, max_length: int) -> None:
         super().__init__()
         self.n_heads, self.pointwise = n_heads, float(max_length)
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.inward = nn.Linear(width, 4 * width)
-        self.out = nn.Linear(width, width)
+        self.inward, self.out = nn.Linear(width, 4 * width), nn.Linear(width, width)
         self.drop = Dropout(dropout)
 
-    def forward(self, x: Tensor, layout: Layout, biases: Sequence[Tensor] = ()) -> Tensor:
-        """(N, d) to (N, d)."""
-        width = x.shape[1]
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, 3 d), and (N, d) the gate."""
         raised = F.silu(self.inward(self.norms[0](x)))
-        gate, qkv = raised.split([width, 3 * width], dim=1)
-        mixed = attend(qkv, layout, self.n_heads, pointwise=self.pointwise, biases=biases)
-        return x + self.out(self.drop(self.norms[1](mixed) * gate))
+        width = x.shape[-1]
+        return raised[..., width:], raised[..., :width]
+
+    def mix(self, x: Tensor, attended: Tensor, kept: Tensor | None) -> Tensor:
+        """(N, d) by one gated residual branch."""
+        assert kept is not None
+        return x + self.out(self.drop(self.norms[1](attended) * kept))

@@ -1,15 +1,22 @@
-"""Checkpoints: a training as it is between two epochs, in a folder that is whole or not there."""
+"""Checkpoints: a training as it is between two epochs, in a folder that is whole or not there.
+
+It stays when the training is over: the same fit once more takes the best weights from it and returns at once. Where
+several processes train together, the first one alone reads and writes it, so that the others need not see its disk.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from zhiyin.arrays import AnyArray
 from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
 from zhiyin.errors import ConfigError, DataError
 
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from zhiyin.nn.training import Training
 
 MARK = "checkpoint.json"
+WEIGHTS = "weights.safetensors"
 
 
 def keep(training: Training, path: Path) -> None:
@@ -28,11 +36,14 @@ def keep(training: Training, path: Path) -> None:
         "optimizer": training.optimizers.state(),
         "mean": {str(place): one for place, one in enumerate(training.average.means)},
     }
-    flat = {f"{part}/{name}": one.detach().numpy() for part, named in parts.items() for name, one in named.items()}
+    flat = {
+        f"{part}/{name}": one.detach().cpu().numpy() for part, named in parts.items() for name, one in named.items()
+    }
     with new_folder(path, overwrite=True, mark=MARK) as folder:
-        save_arrays(folder / "weights.safetensors", flat)
+        save_arrays(folder / WEIGHTS, flat)
         content = {
             "purpose": training.purpose,
+            "arrays": sorted(flat),
             "steps": training.average.steps,
             "best": trained.best if trained.best_epoch else None,
             "best_epoch": trained.best_epoch,
@@ -49,29 +60,57 @@ def take_up(training: Training, path: Path) -> None:
         DataError: the folder holds no checkpoint, or a damaged one.
         ConfigError: it is of other settings, other data or another seed.
     """
-    from zhiyin.nn.training import Epoch
+    flat: dict[str, AnyArray] = {}
 
+    def read() -> dict[str, Any]:
+        content = _content(training.purpose, path)
+        flat.update(load_arrays(path / WEIGHTS))
+        return {"content": content, "arrays": {name: [str(one.dtype), one.shape] for name, one in flat.items()}}
+
+    found = training.world.first(read)
+    if training.world.rank:
+        flat = {name: np.empty(shape, dtype) for name, (dtype, shape) in found["arrays"].items()}
+    tensors = {name: torch.from_numpy(flat[name]).to(training.world.device) for name in found["arrays"]}
+    training.world.same(tensors.values())
+    try:
+        _set(training, found["content"], tensors)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path} is damaged ({error}); remove it to train from the beginning") from error
+
+
+def _content(purpose: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What the mark of a checkpoint says, if it is of this purpose."""
     if not (path / MARK).is_file():
         raise DataError(f"{path} holds no checkpoint ({MARK}); name another folder, or one that is not there yet")
     content = read_json(path / MARK)
-    _check(training.purpose, content.get("purpose", {}), path)
+    if not isinstance(content, dict) or not isinstance(content.get("purpose"), dict):
+        raise DataError(f"{path / MARK} is damaged: it does not say what it is of; remove {path} to train anew")
+    _check(purpose, content["purpose"], path)
+    return content
+
+
+def _set(training: Training, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    from zhiyin.nn.training import Epoch
+
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "best": {}, "optimizer": {}, "mean": {}}
-    for key, array in load_arrays(path / "weights.safetensors").items():
+    for key, tensor in tensors.items():
         part, _, name = key.partition("/")
-        parts[part][name] = torch.from_numpy(array)
-    try:
-        training.net.load_state_dict(parts["net"])
-        training.optimizers.restore(parts["optimizer"])
-        for place, one in enumerate(training.average.means):
-            one.copy_(parts["mean"][str(place)])
-        training.average.steps = content["steps"]
-        training.best_weights = parts["best"]
-        trained = training.trained
-        trained.best_epoch, trained.stopped = content["best_epoch"], content["stopped"]
-        trained.best = -torch.inf if content["best"] is None else content["best"]
-        trained.epochs = [Epoch(**one) for one in content["epochs"]]
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise DataError(f"{path} is damaged ({error}); remove it to train from the beginning") from error
+        parts[part][name] = tensor
+    if sorted(tensors) != content["arrays"]:
+        raise ValueError("its arrays are not those that were written")
+    shapes = [{name: one.shape for name, one in parts[part].items()} for part in ("net", "best")]
+    if shapes[1] and shapes[0] != shapes[1]:
+        raise ValueError("its best weights are of another net")
+    training.net.load_state_dict(parts["net"])
+    training.optimizers.restore(parts["optimizer"])
+    for place, one in enumerate(training.average.means):
+        one.copy_(parts["mean"][str(place)])
+    training.average.steps = content["steps"]
+    training.best_weights = parts["best"]
+    trained = training.trained
+    trained.best_epoch, trained.stopped = content["best_epoch"], content["stopped"]
+    trained.best = -math.inf if content["best"] is None else content["best"]
+    trained.epochs = [Epoch(**one) for one in content["epochs"]]
 
 
 def _check(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:

@@ -68,11 +68,13 @@ class TransformerEncoder(Encoder):
         relations: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        if block == "hstu" and not causal:
+            raise ValueError("the block hstu is causal; use another one to look at both sides")
         self.items, self.width, self.causal = items, width, causal
         self.features = nn.EmbeddingBag(sum(sizes.values()), width, mode="sum") if sizes else None
         self.mask = None if causal else nn.Parameter(torch.empty(1, width))
         self.relations = (
-            Relations(n_heads, max_length, "position" in relations, "time" in relations) if relations else None
+            Relations(n_heads, max_length, "position" in relations, "time" in relations, causal) if relations else None
         )
         self.blocks = nn.ModuleList(
             HSTU(width, n_heads, dropout, max_length)
@@ -87,14 +89,25 @@ class TransformerEncoder(Encoder):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
+    def enter(self, item: Tensor, features: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(..., d) what enters the first block.
+
+        Args:
+            item: (...) int64
+            features: (..., n_features) int64
+            hidden: (...) bool: events whose item the model must not know.
+        """
+        x = self.items(item)
+        if self.mask is not None and hidden is not None:
+            x = torch.where(hidden[..., None], self.mask, x)
+        if self.features is None:
+            return x
+        told = self.features(features.flatten(0, -2)).unflatten(0, features.shape[:-1])
+        return x + told
+
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
-        x = self.items(batch.item)
-        if self.mask is not None and batch.hidden is not None:
-            x = torch.where(batch.hidden[:, None], self.mask, x)
-        if self.features is not None:
-            x = x + self.features(batch.features)
-        x = self.drop(x)
+        x = self.drop(self.enter(batch.item, batch.features, batch.hidden))
         biases = () if self.relations is None else self.relations(batch.layout, batch.seconds, batch.asked)
         for block in self.blocks:
             x = block(x, batch.layout, biases)

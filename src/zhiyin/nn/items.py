@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zhiyin.errors import ConfigError
+
 SPARSE_FROM = 200_000
 """From so many rows on, a step touches only the rows of its own items: dense Adam is 9 times slower at a million."""
 
@@ -50,9 +52,12 @@ class ProductItems(ItemTable):
     """Vectors put together from shared pieces.
 
     Args:
-        codes: (n_items, m) which piece each item has in each of its m parts.
+        codes: (n_items, m) which piece each item has in each of its m parts, see `zhiyin.nn.codes`.
         width: d, divided by m.
         n_codes: how many pieces each part has.
+
+    Raises:
+        ConfigError: m does not divide d, or codes are not from 0 to n_codes - 1.
     """
 
     codes: Tensor
@@ -60,6 +65,15 @@ class ProductItems(ItemTable):
 
     def __init__(self, codes: Tensor, width: int, n_codes: int = 256) -> None:
         super().__init__()
+        if width % codes.shape[1]:
+            raise ConfigError(
+                f"vectors of {width} numbers (embedding_size) came with {codes.shape[1]} codes for each item; take a "
+                "number of codes that divides it"
+            )
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < n_codes:
+            raise ConfigError(
+                f"codes from {int(codes.min())} to {int(codes.max())} came, 0 to {n_codes - 1} are expected"
+            )
         self.n_items, self.n_codes = codes.shape[0], n_codes
         self.register_buffer("codes", codes.to(torch.uint8 if n_codes <= 256 else torch.int32))
         parts = codes.shape[1]

@@ -7,6 +7,7 @@ Cross-Entropy, Wijmans et al., ICLR 2025, there for GPUs). Every loss is a mean 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,6 +59,7 @@ def sampled_loss(
     *,
     kind: Kind = "softmax",
     beta: float = 1.0,
+    prior: float = 0.0,
     weights: Tensor | None = None,
 ) -> Tensor:
     """A loss of each target against negatives that all rows share.
@@ -74,10 +76,11 @@ def sampled_loss(
         drawn: which items the negatives are.
         kind: "softmax": -log(e^s / (e^s + Σ e^n)). "bce": -β log σ(s) - Σ log(1 - σ(n)), divided by k + 1.
         beta: gBCE's exponent of the positive probability (Petrov and Macdonald, RecSys 2023, eq. 7); see `gbce_beta`.
+        prior: for "bce", what is added to every product; see `base_rate`.
         weights: (M,) of the rows; all 1 by default.
     """
     places = hits(targets, drawn.items)
-    arguments = (positives, negatives, places, drawn.log_expected, kind, beta, _shares(weights, states))
+    arguments = (positives, negatives, places, drawn.log_expected, kind, beta, prior, _shares(weights, states))
     out: Tensor = _Sampled.apply(states, *arguments)
     return out
 
@@ -92,6 +95,15 @@ def gbce_beta(n_negatives: int, n_items: int, calibration: float) -> float:
     """
     rate = min(1.0, n_negatives / max(1, n_items - 1))
     return rate * (calibration * (1 - 1 / rate) + 1 / rate)
+
+
+def base_rate(n_negatives: int, beta: float) -> float:
+    """The logit of a positive among so many negatives, before anything is known of either.
+
+    With it as `prior`, products start out at the best that a constant can do. Without it, training first turns all
+    item vectors against all states to push products down, and on small catalogues never gets out of that.
+    """
+    return math.log(beta / max(1, n_negatives))
 
 
 def hits(targets: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,6 +165,7 @@ class _Sampled(Function):
         log_expected: Tensor | None,
         kind: Kind,
         beta: float,
+        prior: float,
         shares: Tensor,
     ) -> Tensor:
         loss = states.new_zeros(())
@@ -170,7 +183,7 @@ class _Sampled(Function):
                 products.sub_(log_expected)
             products[row, column] = -torch.inf
             own = (part * target).sum(1, keepdim=True)
-            block_loss, grad_own = weigh(own, products, share, beta)
+            block_loss, grad_own = weigh(own, products, share, beta, prior)
             loss += block_loss
             if grads is not None:
                 torch.addcmul(torch.mm(products, negatives), grad_own, target, out=grads[0][block])
@@ -181,7 +194,7 @@ class _Sampled(Function):
 
     @staticmethod
     def backward(ctx: Any, *came: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(came[0] * one for one in ctx.grads), None, None, None, None, None)
+        return (*(came[0] * one for one in ctx.grads), None, None, None, None, None, None)
 
 
 def _split(places: tuple[Tensor, Tensor], rows: range, n: int) -> list[tuple[Tensor, Tensor]]:
@@ -194,7 +207,7 @@ def _split(places: tuple[Tensor, Tensor], rows: range, n: int) -> list[tuple[Ten
     ]
 
 
-def _softmax(own: Tensor, products: Tensor, share: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+def _softmax(own: Tensor, products: Tensor, share: Tensor, beta: float, prior: float) -> tuple[Tensor, Tensor]:
     """Loss of a block and the gradient of `own` (b, 1); `products` (b, k) become their gradient."""
     top = torch.maximum(own, products.amax(1, keepdim=True))
     own = own - top
@@ -204,9 +217,10 @@ def _softmax(own: Tensor, products: Tensor, share: Tensor, beta: float) -> tuple
     return ((total.log() - own) * share).sum(), (mine / total - 1) * share
 
 
-def _bce(own: Tensor, products: Tensor, share: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+def _bce(own: Tensor, products: Tensor, share: Tensor, beta: float, prior: float) -> tuple[Tensor, Tensor]:
     """The same for -β log σ(own) - Σ log σ(-products), over k + 1."""
     share = share / (products.shape[1] + 1)
+    own, products = own + prior, products.add_(prior)
     loss = F.softplus(-own) * beta + F.softplus(products).sum(1, keepdim=True)
     products.sigmoid_().mul_(share)
     return (loss * share).sum(), -beta * torch.sigmoid(-own) * share

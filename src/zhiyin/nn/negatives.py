@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zhiyin.arrays import LongVector
+from zhiyin.arrays import DoubleVector, LongVector
 from zhiyin.nn.losses import Negatives
 
 Sampler = Literal["uniform", "popularity", "mixed", "in_batch"]
@@ -23,7 +23,8 @@ class NegativeSampler:
 
     Args:
         kind: "uniform": every item alike. "popularity": in proportion to count ** `power`. "mixed": half of each.
-            "in_batch": the targets of the batch, in proportion to how often they are one.
+            "in_batch": the targets of the batch, in proportion to how often they are one; over many batches that is
+            how often they occur in training.
         counts: (n_items,) how often each item occurs in training.
         n: how many items to draw; different ones remain, so that a draw may be smaller.
         corrected: whether losses shall correct by how often each item is expected.
@@ -33,9 +34,9 @@ class NegativeSampler:
     def __init__(self, kind: Sampler, counts: LongVector, n: int, corrected: bool = False, power: float = 1.0) -> None:
         self.kind, self.n_items, self.corrected = kind, len(counts), corrected
         self.n = min(n, self.n_items)
-        weights = np.asarray(counts, np.float64) ** power
+        weights = np.asarray(counts, np.float64) ** (1.0 if kind == "in_batch" else power)
         share = weights / max(weights.sum(), 1e-30)
-        mix = {"uniform": 0.0, "popularity": 1.0, "mixed": 0.5, "in_batch": 0.0}[kind]
+        mix = {"uniform": 0.0, "popularity": 1.0, "mixed": 0.5, "in_batch": 1.0}[kind]
         self.share = mix * share + (1 - mix) / self.n_items
         self._bounds = np.cumsum(self.share)
 
@@ -45,21 +46,22 @@ class NegativeSampler:
             return self._of_batch(generator, targets)
         if self.kind == "uniform":
             drawn = generator.choice(self.n_items, self.n, replace=False, shuffle=False)
-            expected = np.full(self.n, self.n / self.n_items)
-        else:
-            place = np.searchsorted(self._bounds, generator.random(self.n) * self._bounds[-1], side="right")
-            drawn = np.unique(np.minimum(place, self.n_items - 1))
-            expected = -np.expm1(self.n * np.log1p(-np.minimum(self.share[drawn], 1 - 1e-12)))
-        return self._negatives(drawn, expected, targets.device)
+            return self._negatives(drawn, np.full(self.n, self.n / self.n_items), targets.device)
+        place = np.searchsorted(self._bounds, generator.random(self.n) * self._bounds[-1], side="right")
+        drawn = np.unique(np.minimum(place, self.n_items - 1))
+        return self._negatives(drawn, self._expected(drawn, self.n), targets.device)
 
     def _of_batch(self, generator: np.random.Generator, targets: Tensor) -> Negatives:
         found = targets.cpu().numpy()
         taken = found if len(found) <= self.n else generator.choice(found, self.n, replace=False, shuffle=False)
         drawn = np.unique(taken)
-        share = np.bincount(found, minlength=self.n_items)[drawn] / max(1, len(found))
-        expected = -np.expm1(len(taken) * np.log1p(-np.minimum(share, 1 - 1e-12)))
-        return self._negatives(drawn, expected, targets.device)
+        return self._negatives(drawn, self._expected(drawn, len(taken)), targets.device)
 
-    def _negatives(self, drawn: LongVector, expected: LongVector, device: torch.device) -> Negatives:
+    def _expected(self, items: LongVector, n: int) -> DoubleVector:
+        """(k,) how likely each item is among `n` independent draws; above 0 also where training never saw it."""
+        share = np.clip(self.share[items], 1e-12, 1 - 1e-12)
+        return -np.expm1(n * np.log1p(-share))
+
+    def _negatives(self, drawn: LongVector, expected: DoubleVector, device: torch.device) -> Negatives:
         log = torch.as_tensor(np.log(expected), dtype=torch.float32, device=device) if self.corrected else None
         return Negatives(torch.as_tensor(drawn.astype(np.int64), device=device), log)

@@ -24,7 +24,7 @@ class RowAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step; gradients are sparse."""
+        """One step; gradients are sparse, or dense where all rows were used, as by a softmax over all items."""
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None:
@@ -32,8 +32,7 @@ class RowAdam(torch.optim.Optimizer):
 
     def _rows(self, table: Tensor, rate: float, first: float, second: float) -> None:
         assert table.grad is not None
-        grad = table.grad.coalesce()
-        rows, values = grad.indices()[0], grad.values()
+        rows, values = rows_of(table.grad)
         state = self.state[table]
         if not state:
             state["count"] = torch.zeros(table.shape[0], dtype=torch.float32, device=table.device)
@@ -44,6 +43,12 @@ class RowAdam(torch.optim.Optimizer):
         state["count"][rows], state["mean"][rows], state["square"][rows] = count, mean, square
         size = square.div_((1 - second**count)[:, None]).sqrt_().add_(EPSILON)
         table.index_add_(0, rows, mean.div_((1 - first**count)[:, None]).div_(size), alpha=-rate)
+
+
+def rows_of(grad: Tensor) -> tuple[Tensor, Tensor]:
+    """(r,) which rows of a table have a gradient, each once, and (r, ...) what it is."""
+    sparse = (grad if grad.is_sparse else grad.to_sparse(1)).coalesce()
+    return sparse.indices()[0], sparse.values()
 
 
 class Optimizers:
@@ -97,11 +102,28 @@ class Optimizers:
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave.
+
+        Raises:
+            ValueError: it is of another net.
+        """
         for place, one in enumerate(self.all):
+            weights = [weight for group in one.param_groups for weight in group["params"]]
             found: dict[int, dict[str, Tensor]] = {}
             for key, value in state.items():
                 owner, number, name = key.split(".")
                 if int(owner) == place:
-                    found.setdefault(int(number), {})[name] = value
+                    found.setdefault(int(number), {})[name] = _fitting(key, value, weights[int(number)])
             one.load_state_dict({"state": found, "param_groups": one.state_dict()["param_groups"]})
+
+
+def _fitting(key: str, value: Tensor, weight: Tensor) -> Tensor:
+    """What is remembered of a weight: an array of its shape, a number for each of its rows, or a count of steps.
+
+    Files know no arrays without an axis: a count comes back as one of length 1.
+    """
+    if key.endswith(".step"):
+        return value.reshape(())
+    if value.shape not in (weight.shape, weight.shape[:1]):
+        raise ValueError(f"{key} is {tuple(value.shape)}, the weight is {tuple(weight.shape)}")
+    return value

@@ -135,7 +135,8 @@ def _of_time(name: str, time: LongVector, asked: LongVector, position: LongVecto
     if name == "wait":
         return span_buckets(asked - time)
     before = np.concatenate([time[:1], time[:-1]])
-    return np.where(position > 0, 1 + span_buckets(time - before), 0)
+    since = np.where(before == NO_TIME, SPANS + 1, 1 + span_buckets(time - before))
+    return np.where(position > 0, since, 0)
 
 
 def span_buckets(microseconds: LongVector) -> LongVector:

@@ -43,6 +43,18 @@ def time_buckets(seconds: Tensor) -> Tensor:
     return place.clamp_(0, BUCKETS - 2).to(torch.uint8)
 
 
+def pair_buckets(seconds: Tensor, asked: Tensor) -> Tensor:
+    """(..., m, n) uint8 the bucket of the time from each event to each moment; the last one where either is unknown.
+
+    Args:
+        seconds: (..., n) int32 when each event was.
+        asked: (..., m) int32 the moments.
+    """
+    bucket = time_buckets(asked[..., :, None] - seconds[..., None, :])
+    unknown = (seconds == UNKNOWN)[..., None, :] | (asked == UNKNOWN)[..., :, None]
+    return bucket.masked_fill_(unknown, BUCKETS - 1)
+
+
 class _Lookup(Function):
     """(b, heads, l, l) = table (heads, n)[:, bucket (b, l, l)]; the gradient is a count with weights."""
 
@@ -61,12 +73,20 @@ class _Lookup(Function):
 
 
 class Relations(nn.Module):
-    """The biases of the pairs of events of each group of a layout."""
+    """The biases of the pairs of events of each group of a layout.
 
-    def __init__(self, n_heads: int, max_length: int, position: bool, time: bool) -> None:
+    Args:
+        n_heads: of attention, each with numbers of its own.
+        max_length: of a sequence.
+        position: whether distances in place have a number each.
+        time: whether distances in time have one for each bucket.
+        causal: whether events look back only; else distances to later events have numbers of their own.
+    """
+
+    def __init__(self, n_heads: int, max_length: int, position: bool, time: bool, causal: bool = True) -> None:
         super().__init__()
-        self.max_length = max_length
-        self.position = nn.Parameter(torch.zeros(n_heads, max_length)) if position else None
+        self.least, self.most = 0 if causal else 1 - max_length, max_length - 1
+        self.position = nn.Parameter(torch.zeros(n_heads, self.most - self.least + 1)) if position else None
         self.time = nn.Parameter(torch.zeros(n_heads, BUCKETS)) if time else None
 
     def forward(self, layout: Layout, seconds: Tensor | None = None, asked: Tensor | None = None) -> list[Tensor]:
@@ -82,15 +102,18 @@ class Relations(nn.Module):
             for group in layout.groups
         ]
 
+    def row(self, apart: Tensor) -> Tensor:
+        """(...) where the number for each distance in place is; a distance that cannot be takes the nearest."""
+        return apart.clamp(self.least, self.most) - self.least
+
     def _of(self, length: int, seconds: Tensor | None, asked: Tensor | None) -> Tensor:
-        parts = []
+        parts: list[Tensor] = []
         if self.position is not None:
             place = torch.arange(length, device=self.position.device)
-            apart = (place[:, None] - place[None, :]).clamp_(0, self.max_length - 1)
-            parts.append(_Lookup.apply(self.position, apart[None]))
+            parts.append(_Lookup.apply(self.position, self.row(place[:, None] - place)[None]))
         if self.time is not None and seconds is not None and asked is not None:
-            bucket = time_buckets(asked[:, :, None] - seconds[:, None, :])
-            bucket.masked_fill_((seconds == UNKNOWN)[:, None, :] | (asked == UNKNOWN)[:, :, None], BUCKETS - 1)
-            parts.append(_Lookup.apply(self.time, bucket))
+            parts.append(_Lookup.apply(self.time, pair_buckets(seconds, asked)))
+        elif self.time is not None:
+            parts.append(self.time[:, -1, None, None].expand(-1, length, length)[None])
         total: Tensor = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return total

@@ -3,6 +3,9 @@
 The loop knows nothing of models or data: it is given the batches of an epoch, the loss of one, and a function that
 measures the net as it is. Everything random in an epoch is drawn from the seed and the epoch's number, so that a run
 that is taken up from a checkpoint goes on exactly as if it had not been interrupted.
+
+Under torchrun, each process works on a share of the windows of every batch, and all make the update of the whole
+batch (see `zhiyin.nn.distributed`); the first one measures, shows progress and keeps the checkpoint.
 """
 
 from __future__ import annotations
@@ -12,17 +15,19 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zhiyin.artifacts import to_json
 from zhiyin.errors import DataError
 from zhiyin.nn import checkpoints
+from zhiyin.nn.distributed import Tally, add_gradients, world
 from zhiyin.nn.optimizers import Optimizers
-from zhiyin.run import Run
+from zhiyin.run import Run, Silent
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +84,8 @@ class Trained:
 
 Batches: TypeAlias = Callable[[np.random.Generator], Sequence[T]]
 """The batches of an epoch."""
-Loss: TypeAlias = Callable[[T, np.random.Generator], tuple[Tensor, int]]
-"""The loss of a batch and the number of its events."""
+Loss: TypeAlias = Callable[[T, np.random.Generator], tuple[Tensor, int] | tuple[Tensor, int, int]]
+"""The loss of a batch, the number of its events and, where it is another one, of the answers it is the mean of."""
 
 
 class Training:
@@ -96,6 +101,7 @@ class Training:
         run: seed, progress, and the folder of the checkpoint.
         name: for progress and messages.
         purpose: what a checkpoint must have been of to be taken up: the settings and the data, in plain values.
+        watch: told of each epoch when it is over, in the first process alone: to write a log, say.
     """
 
     def __init__(
@@ -108,9 +114,12 @@ class Training:
         run: Run,
         name: str = "model",
         purpose: Mapping[str, Any] | None = None,
+        *,
+        watch: Callable[[Epoch], None] | None = None,
     ) -> None:
         self.net, self.batches, self.loss, self.measure = net, batches, loss, measure
-        self.plan, self.run, self.name = plan, run, name
+        self.plan, self.run, self.name, self.watch = plan, run, name, watch
+        self.world = world(next((one.device for one in net.parameters()), None))
         self.purpose = {"seed": run.seed, **(purpose or {})}
         self.optimizers = Optimizers(net, plan.learning_rate, plan.regularization)
         self.average = Average(self.optimizers.dense, plan.average)
@@ -119,13 +128,15 @@ class Training:
 
     def go(self) -> Trained:
         """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
-        if self.run.checkpoint is not None and self.run.checkpoint.exists():
+        if self.world.active:
+            self.world.agree(to_json({"name": self.name, "purpose": self.purpose, "plan": asdict(self.plan)}))
+        if self.run.checkpoint is not None and self.world.first(self.run.checkpoint.exists):
             checkpoints.take_up(self, self.run.checkpoint)
         with torch.random.fork_rng(devices=[]):
             while len(self.trained.epochs) < self.plan.epochs and not self.trained.stopped:
                 self._epoch(len(self.trained.epochs) + 1)
-                if self.run.checkpoint is not None and not self.trained.diverged:
-                    checkpoints.keep(self, self.run.checkpoint)
+                if not self.trained.diverged:
+                    self.world.first(self._after)
         if self.best_weights:
             self.net.load_state_dict(self.best_weights)
         else:
@@ -133,9 +144,17 @@ class Training:
         self.net.eval()
         return self.trained
 
+    def _after(self) -> None:
+        """What the first process does after an epoch."""
+        if self.run.checkpoint is not None:
+            checkpoints.keep(self, self.run.checkpoint)
+        if self.watch is not None:
+            self.watch(self.trained.epochs[-1])
+
     def _epoch(self, number: int) -> None:
         generator = np.random.default_rng([self.run.seed, zlib.crc32(self.name.encode()), number])
-        torch.manual_seed(int(generator.integers(2**62)))
+        torch.manual_seed(int(generator.integers(2**62)) + self.world.rank)  # masks of dropout are each rank's own
+        self.world.same(self.net.state_dict().values())  # whatever machines round differently
         batches = self.batches(generator)
         before = self.trained.epochs[-1] if self.trained.epochs else Epoch(0, 0.0, 0.0, math.nan, 0)
         clock, cpu = time.perf_counter(), time.process_time()
@@ -158,16 +177,39 @@ class Training:
     def _step(self, batch: Any, generator: np.random.Generator, done: float) -> tuple[float, int]:
         """One step at `done` epochs; its loss and how many events it was of."""
         self.optimizers.clear()
-        loss, n = self.loss(batch, generator)
-        value = float(loss.detach())
+        value, n = self._gradients(batch, generator)
         if not math.isfinite(value):
             return value, n
-        loss.backward()
         if self.plan.clip:
             self.optimizers.clip(self.plan.clip)
         self.optimizers.step(self.plan.learning_rate * rate(self.plan, done))
         self.average.update()
         return value, n
+
+    def _gradients(self, batch: Any, generator: np.random.Generator) -> tuple[float, int]:
+        """Leave the gradients of a batch in the net; its loss and how many events it is of."""
+        if not self.world.active:
+            own = self._share(batch, generator)
+            return own.loss, own.events
+        parts = self.world, self.optimizers.dense, self.optimizers.sparse
+        try:
+            own = self._share(self.world.share(batch), generator, self.world.idle(batch))
+        except Exception:
+            add_gradients(*parts, None)  # the others learn of it, and do not wait for ever
+            raise
+        total = add_gradients(*parts, own)
+        return total.loss, total.events
+
+    def _share(self, batch: Any, generator: np.random.Generator, idle: bool = False) -> Tally:
+        """Leave the gradients of a share of a batch in the net, none if it is `idle` or among others has no answer."""
+        loss, events, *rest = self.loss(batch, generator)
+        answers = rest[0] if rest else events
+        if self.world.active and (idle or not answers):
+            return Tally(0.0, 0, 0 if idle else events)
+        value = float(loss.detach())
+        if math.isfinite(value):
+            loss.backward()
+        return Tally(value, answers, events)
 
     def _diverge(self, reason: str) -> None:
         self.trained.stopped, self.trained.diverged = reason, True
@@ -184,13 +226,13 @@ class Training:
             said += f", loss {last.loss:.3f}, {last.events * len(self.trained.epochs) / last.seconds:,.0f} events/s"
         if self.trained.best_epoch:
             said += f", validation {self.trained.best:.4f} at {self.trained.best_epoch}"
-        return self.run.progress.track(batches, len(batches), said)
+        return (Silent() if self.world.rank else self.run.progress).track(batches, len(batches), said)
 
     def _measure(self, number: int, measure: Callable[[], float]) -> None:
         self.net.eval()
         self.average.swap()
         try:
-            found = measure()
+            found = self.world.first(lambda: float(measure()))
             if found > self.trained.best:
                 self.trained.best, self.trained.best_epoch = found, number
                 self.best_weights = {name: one.detach().clone() for name, one in self.net.state_dict().items()}

@@ -44,7 +44,7 @@ class RecommenderSuite:
 
     def fitted(self, data: Dataset | None = None) -> Recommender:
         """The model, fitted on the world of tastes by default."""
-        return self.model(**self.options).fit(tastes() if data is None else data, run=Run(seed=1))
+        return self.model(**self.options).fit(tastes() if data is None else data, run=Run(seed=1, threads=1))
 
     def test_finds_the_missing_square_of_the_checkerboard(self) -> None:
         if not (self.personal and self.exact):

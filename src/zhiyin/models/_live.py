@@ -1,0 +1,90 @@
+"""LiveHistory: one user's history that grows while it is asked, as in a running session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zhiyin.arrays import FloatMatrix
+from zhiyin.data.histories import Queries, Query
+from zhiyin.data.recommendations import Recommendations
+from zhiyin.errors import DataError
+
+if TYPE_CHECKING:
+    from zhiyin.models.transformer import Transformer
+
+
+class LiveHistory:
+    """A history with the state that a model has of it; lists are those of `model.recommend`.
+
+    While the history is not longer than the model's `max_length`, a new event costs the work of one event. Once it is
+    longer, events fall out of the window and what is left is encoded anew.
+    """
+
+    def __init__(self, model: Transformer, query: Query) -> None:
+        from zhiyin.nn.encoder import TransformerEncoder
+        from zhiyin.nn.live import Live
+
+        assert isinstance(model.net, TransformerEncoder)
+        self.model, self.query, self._live, self._first = model, query, Live(model.net), 0
+
+    def __len__(self) -> int:
+        return len(self.query.items)
+
+    def add(
+        self,
+        items: Sequence[str],
+        times: Sequence[int] | None = None,
+        values: Sequence[float] | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> None:
+        """Add events, oldest first, at the end of the history.
+
+        Raises:
+            DataError: a column is given for the new events and not for the earlier ones, or the other way round, or the
+                new events are older than those before them.
+        """
+        new, old = Query.of(items, times, values, kinds), self.query
+        self.query = replace(
+            old,
+            items=old.items + new.items,
+            times=_joined(old, new, "times"),
+            values=_joined(old, new, "values"),
+            kinds=_joined(old, new, "kinds"),
+            weights=None,
+        )
+        moments = self.query.times
+        if moments is not None and any(later < earlier for earlier, later in pairwise(moments)):
+            self.query = old
+            raise DataError("the new events are older than those before them; a live history only grows at its end")
+
+    def recommend(self, k: int = 10, now: int | None = None, exclude_seen: bool = True) -> Recommendations:
+        """The `k` best items at the moment `now` (microseconds; by default just after the last event)."""
+        model = self.model
+        batch = model.encode(replace(self.query, now=self.query.now if now is None else now))
+        items, values = model._nearest(self._vector(batch), batch, k, exclude_seen, None)
+        return model._filled(items, values, batch, exclude_seen, model._by_popularity(None))
+
+    def _vector(self, batch: Queries) -> FloatMatrix:
+        """(1, d) the state of the history; NaN where it is empty."""
+        n, room = batch.histories.n_events, self.model.config.max_length
+        if not n:
+            return np.full((1, self.model.config.embedding_size), np.nan, np.float32)
+        first = max(0, n - room)
+        if first != self._first or self._live.known >= min(n, room):
+            self._live.clear()
+            self._first = first
+        found: FloatMatrix = self._live.state(self.model._maker().queries(batch)).numpy()[None]
+        return found
+
+
+def _joined(old: Query, new: Query, name: str) -> Any:
+    """A column of both queries, one after the other; None where neither has it."""
+    before, after = getattr(old, name), getattr(new, name)
+    if old.items and new.items and (before is None) != (after is None):
+        raise DataError(f"{name} are given for {'the new' if before is None else 'the earlier'} events alone")
+    return None if before is None and after is None else (*(before or ()), *(after or ()))

@@ -1,0 +1,86 @@
+"""Live: the state of one history that grows, so that a new event costs one event's work and not the whole history's.
+
+What attention keeps of an event (its keys and values in every block) depends on nothing that comes later, so it is
+computed once. The last event is the exception: it answers at the moment of the question, which the next event may
+change, so it is computed anew each time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zhiyin.nn.attention import HIDDEN
+from zhiyin.nn.batches import Batch
+from zhiyin.nn.blocks import Block
+from zhiyin.nn.encoder import TransformerEncoder
+from zhiyin.nn.relations import Relations, pair_buckets
+
+
+class Live:
+    """Keys and values of the events of one history in every block of an encoder.
+
+    Args:
+        encoder: causal; in evaluation mode.
+    """
+
+    def __init__(self, encoder: TransformerEncoder) -> None:
+        self.encoder = encoder
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the history."""
+        self.known = 0
+        self.past: list[tuple[Tensor, Tensor]] = []
+
+    @torch.inference_mode()
+    def state(self, batch: Batch) -> Tensor:
+        """(d,) the state after the last event of a batch of one history, whose first `known` events are known here."""
+        n, new = batch.n_events, slice(self.known, batch.n_events)
+        x = self.encoder.enter(batch.item[new], batch.features[new])
+        bias = between(self.encoder.relations, new.start, n, batch.seconds, batch.asked)
+        past: list[tuple[Tensor, Tensor]] = []
+        for place, block in enumerate(self.encoder.blocks):
+            assert isinstance(block, Block)
+            qkv, kept = block.project(x)
+            q, k, v = qkv.unflatten(-1, (3, block.n_heads, -1)).permute(1, 2, 0, 3).unbind(0)  # (heads, m, size)
+            if self.past:
+                k, v = torch.cat([self.past[place][0], k], 1), torch.cat([self.past[place][1], v], 1)
+            past.append((k[:, : n - 1], v[:, : n - 1]))
+            x = block.mix(x, attend_to(q, k, v, bias, block.pointwise).transpose(0, 1).flatten(1), kept)
+        self.known, self.past = n - 1, past
+        found: Tensor = self.encoder.norm(x[-1])
+        return found
+
+
+def attend_to(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, pointwise: float | None) -> Tensor:
+    """(..., m, size) the attention of the last m of n events to all: q (..., m, size), k and v (..., n, size)."""
+    products = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias
+    weights = torch.softmax(products, -1) if pointwise is None else F.silu(products) / pointwise
+    return weights @ v
+
+
+def between(relations: Relations | None, start: int, n: int, seconds: Tensor | None, asked: Tensor | None) -> Tensor:
+    """(heads or 1, m, n) what is added to the products of events `start` to `n` with all n; hides what comes later.
+
+    Args:
+        relations: of the encoder.
+        start: the first event that asks.
+        n: how many events there are.
+        seconds: (..., n) int32 when each event was.
+        asked: (..., n) int32 when each event answers.
+    """
+    apart = torch.arange(start, n)[:, None] - torch.arange(n)
+    bias = torch.where(apart < 0, HIDDEN, 0.0)[None]
+    if relations is None:
+        return bias
+    if relations.position is not None:
+        bias = bias + relations.position[:, relations.row(apart)]
+    if relations.time is not None and seconds is not None and asked is not None:
+        bias = bias + relations.time[:, pair_buckets(seconds, asked[start:]).int()]
+    elif relations.time is not None:
+        bias = bias + relations.time[:, -1, None, None]
+    return bias
