@@ -1,9 +1,18 @@
+import numpy as np
+import pytest
+
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories, Query
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.gpt4rec import GPT4Rec
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
+from zhiyin.run import Run
 from zhiyin.testing.recommenders import RecommenderSuite
+from zhiyin.testing.worlds import tastes
 
 SMALL = {
     "embedding_size": 16,
@@ -31,7 +40,12 @@ class TestSASRec(RecommenderSuite):
 
 class TestBERT4Rec(RecommenderSuite):
     model = BERT4Rec
-    options = {**SMALL, "epochs": 60, "dropout": 0.0, "batch_size": 128}  # it learns from a part of the events alone
+    options = {
+        **SMALL,
+        "epochs": 25,
+        "dropout": 0.0,
+        "learning_rate": 0.02,
+    }  # it learns from a part of the events alone
     exact = False
 
 
@@ -45,3 +59,168 @@ class TestGPT4Rec(RecommenderSuite):
     model = GPT4Rec
     options = SMALL
     exact = False
+
+
+def fitted(model: type = SASRec, world: Dataset | None = None, run: Run | None = None, **options: object):
+    return model(**{**SMALL, "epochs": 2, **options}).fit(world or tastes(), run=run or Run(seed=1, threads=1))
+
+
+def of_lists(*lists: list[int], n_items: int = 5, **columns: np.ndarray) -> Dataset:
+    flat = Histories.of_lists(lists)
+    kinds = ("view", "buy") if "kind" in columns else ()
+    return Dataset.of(
+        Histories(flat.offsets, flat.item, **columns), [f"i{item}" for item in range(n_items)], kinds=kinds
+    )
+
+
+class TestBadInput:
+    def test_a_history_longer_than_the_window_is_answered_by_its_end(self) -> None:
+        model = fitted()
+        items = [f"i{number:04d}" for number in range(40)]
+        long, short = (model.score(Query.of(one), items[:20]) for one in (items, items[-12:]))
+        np.testing.assert_allclose(long, short, rtol=1e-5)
+
+    def test_users_with_one_event_are_no_use_and_no_harm(self) -> None:
+        model = fitted(world=of_lists([0, 1, 2, 3], [4], [], [1, 2, 3]), max_length=4)
+        assert model.recommend(Query.of(["i4"]), k=2).items.shape == (1, 2)
+
+    def test_without_anybody_to_learn_from_it_says_so(self) -> None:
+        with pytest.raises(DataError, match="two events"):
+            fitted(world=of_lists([0], [1], [2]))
+
+    @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "gbce"])
+    def test_a_catalogue_of_one_item(self, loss: str) -> None:
+        model = fitted(world=of_lists([0, 0, 0], n_items=1), loss=loss)
+        assert model.recommend(Query.of(["i0"]), k=1, exclude_seen=False).ids() == ["i0"]
+
+    def test_a_device_that_is_not_there(self) -> None:
+        with pytest.raises(ConfigError, match="'cuda:9', which is not there"):
+            fitted(run=Run(device="cuda:9"))
+
+    def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(self, monkeypatch) -> None:
+        monkeypatch.setattr("zhiyin.nn.memory.free_bytes", lambda device: 60 * 2**20)
+        with pytest.raises(ConfigError, match="batch_size="):
+            fitted(world=tastes(n_users=3000), batch_size=100_000)
+
+    def test_heads_that_do_not_divide(self) -> None:
+        with pytest.raises(ConfigError, match="not divided by n_heads"):
+            SASRec(embedding_size=10, n_heads=4)
+
+    def test_an_unknown_target_kind(self) -> None:
+        world = of_lists([0, 1, 2], kind=np.array([0, 1, 0], np.uint8))
+        with pytest.raises(ConfigError, match="did you mean"):
+            fitted(world=world, target_kind="bu")
+
+    def test_data_without_an_order(self) -> None:
+        flat = Histories.of_lists([[0, 1, 2], [1, 2]])
+        with pytest.raises(DataError, match="order"):
+            fitted(world=Dataset.of(flat, ["a", "b", "c"], clock="none"))
+
+
+class TestWhatIsTold:
+    def test_a_query_that_tells_less_is_answered_alike_alone_and_among_others(self) -> None:
+        world = of_lists(
+            *([0, 1, 2, 3, 4] * 3 for _ in range(8)),
+            kind=np.arange(120, dtype=np.uint8) % 2,
+            time=np.tile(np.arange(15), 8) * 86_400_000_000,
+        )
+        model = fitted(world=world, features=("position", "kind", "wait"), relations=("time",))
+        bare = Query.of(["i1", "i2"])
+        told = Query.of(["i1", "i2"], times=[5, 9], kinds=["buy", "view"])
+        items = [f"i{number}" for number in range(5)]
+        both = model.score([bare, told], items)
+        np.testing.assert_allclose(both[:1], model.score(bare, items), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(both[1:], model.score(told, items), rtol=1e-4, atol=1e-6)
+        assert not np.allclose(both[0], both[1])
+
+    def test_times_that_are_only_places_are_not_read_as_times(self) -> None:
+        flat = Histories.of_lists([[0, 1, 2, 3]] * 6)
+        time = np.tile(np.arange(4), 6).astype(np.int64)
+        world = Dataset.of(
+            Histories(flat.offsets, flat.item, time), [f"i{number}" for number in range(4)], clock="position"
+        )
+        model = fitted(HSTU, world, features=("wait", "hour"))
+        assert model.read == []
+        assert model.net.relations.time is None
+
+
+class TestRepeats:
+    def test_excluded_repeats_teach_nothing(self) -> None:
+        """0 is always followed by itself or by 1; without repeats, by 1 alone."""
+        lists = [[0, 0, 0, 0, 1] for _ in range(60)]
+        asked = Query.of(["i0"])
+        scores = {
+            how: fitted(world=of_lists(*lists), epochs=30, repeats=how).score(asked, ["i0", "i1"])[0]
+            for how in ("exclude", "predict")
+        }
+        assert scores["exclude"][1] > scores["exclude"][0]
+        assert scores["predict"][0] > scores["predict"][1]
+
+    def test_only_repeats(self) -> None:
+        with pytest.raises(DataError, match="repeats"):
+            fitted(world=of_lists([0, 0, 0]), repeats="exclude")
+
+
+class TestTargetKind:
+    def test_only_events_of_the_kind_are_foretold(self) -> None:
+        """Views of 0 and 1 take turns, and every third event buys 4."""
+        lists = [[0, 1, 4] * 4 for _ in range(40)]
+        kind = np.tile(np.array([0, 0, 1], np.uint8), 160)
+        model = fitted(world=of_lists(*lists, kind=kind), epochs=30, target_kind="buy")
+        assert model.recommend(Query.of(["i4", "i0"], kinds=["buy", "view"]), k=1, exclude_seen=False).ids() == ["i4"]
+
+
+def test_training_that_is_taken_up_equals_one_that_was_not_interrupted(tmp_path, monkeypatch) -> None:
+    from zhiyin.nn.training import Training
+
+    options = {"epochs": 4, "average": 0.9, "block": "ligr"}
+    whole = fitted(**options)
+    epoch = Training._epoch
+
+    def interrupted(self, number: int) -> None:
+        if number == 3:
+            raise KeyboardInterrupt
+        epoch(self, number)
+
+    run = Run(seed=1, threads=1, checkpoint=tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(run=run, **options)
+    again = fitted(run=run, **options)
+    np.testing.assert_array_equal(again.item_vectors, whole.item_vectors)
+    assert len(again.trained.epochs) == 4
+
+
+def test_validation_stops_training_and_keeps_the_best(tmp_path) -> None:
+    from zhiyin.splitting import LeaveLastOut
+
+    split = LeaveLastOut().split(tastes())
+    model = SASRec(**{**SMALL, "epochs": 40, "patience": 2, "schedule": "constant"})
+    model.fit(split.train, split.validation, Run(seed=1, threads=1))
+    measured = [one.measured for one in model.trained.epochs]
+    assert len(measured) < 40
+    assert model.trained.best == max(measured)
+    assert model._measure(split.validation, Run(seed=1))() == pytest.approx(model.trained.best)
+
+
+def test_product_codes_take_less_and_are_saved(tmp_path) -> None:
+    model = fitted(codes=4)
+    assert sum(one.numel() for one in model.net.items.parameters()) == 256 * 16
+    again = load(model.save(tmp_path / "model"))
+    asked = tastes().queries(np.arange(5))
+    np.testing.assert_array_equal(again._score(asked), model._score(asked))
+
+
+def test_an_empty_history_is_filled_by_popularity() -> None:
+    found = fitted().recommend([Query.of([]), Query.of(["i0001"])], k=3)
+    assert {found.source_of(0, place) for place in range(3)} == {FILLED}
+    assert {found.source_of(1, place) for place in range(3)} == {"sasrec"}
+
+
+def test_settings_of_presets_can_be_told_apart() -> None:
+    assert SASRec(block="ligr").config.block == "ligr"
+    with pytest.raises(ConfigError):
+        HSTU(block="ligr")
+    with pytest.raises(ConfigError):
+        Transformer(block="hstu", objective="masked")

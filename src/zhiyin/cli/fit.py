@@ -1,13 +1,31 @@
-"""`zhiyin fit`: one model on all the data, saved to a folder."""
+"""`zhiyin fit`: one model on a data set, saved to a folder."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.data.dataset import Dataset
+    from zhiyin.models.base import Recommender
+    from zhiyin.run import Run
+
+HoldOut = Annotated[
+    bool,
+    typer.Option(
+        "--hold-out/--all-events",
+        help="For models that stop early: hold out each user's last event to see when, or learn from all events.",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="Folder to keep the training in; the same command again goes on from there."),
+]
 
 
 def fit(
@@ -15,19 +33,37 @@ def fit(
     data: opt.Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; whole or not at all.")],
     settings: opt.OwnSettings = None,
+    hold_out: HoldOut = True,
+    checkpoint: Checkpoint = None,
+    device: Annotated[
+        str, typer.Option("--device", help="Where a neural model learns: cpu, cuda, cuda:1, ...")
+    ] = "cpu",
     overwrite: opt.Overwrite = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
 ) -> None:
-    """Fit one model on all events of a data set and save it."""
+    """Fit one model on a data set and save it."""
     from zhiyin import models
     from zhiyin.artifacts import check_free
     from zhiyin.cli._terminal import note
 
-    recommender = models.get(model)(**opt.read_values(opt.settings_of(settings)))
+    recommender: Recommender = models.get(model)(**opt.read_values(opt.settings_of(settings)))
     check_free(out, overwrite, "config.json")
-    run = opt.make_run(seed, threads)
+    run = replace(opt.make_run(seed, threads), device=device, checkpoint=checkpoint)
     dataset = opt.open_data(data, run)
-    recommender.fit(dataset, run=run).save(out, overwrite=overwrite)
+    _fit(recommender, dataset, run, hold_out)
+    recommender.save(out, overwrite=overwrite)
     history = opt.csv_line(dataset.items.decode(dataset.histories.of(0)[:2]))
     note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--data', data, '--history', history)}")
+
+
+def _fit(model: Recommender, dataset: Dataset, run: Run, hold_out: bool) -> None:
+    from zhiyin.cli._terminal import note
+    from zhiyin.splitting import LeaveLastOut
+
+    if not (model.uses_validation and hold_out and dataset.has_order()):
+        model.fit(dataset, run=run)
+        return
+    split = LeaveLastOut().split(dataset)
+    note(f"each user's last event is held out to see when {model.name} has learnt enough (--all-events: learn from it)")
+    model.fit(split.development, split.test, run)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+OPSET = 20
+"""Of ONNX; the first with GELU."""
+
 MARK = "signature.json"
 """The file that tells an exported model from other folders."""
 
@@ -103,7 +106,7 @@ def export(model: Recommender, path: str | Path, overwrite: bool = False) -> Pat
         with _quiet():
             program.save(folder / "model.onnx", external_data=weights > ONE_FILE)
         write_ids(folder / "items.parquet", ids)
-        told = signature(sequential, form, program.model.opset_imports[""])
+        told = signature(sequential, form)
         (folder / MARK).write_text(to_json(told), encoding="utf-8")
         (folder / "README.md").write_text(readme(told), encoding="utf-8")
     return Path(path)
@@ -215,6 +218,7 @@ def _graph(form: Rectangle, n_features: int) -> Any:
             dynamic_shapes=axes,
             input_names=names,
             output_names=list(OUTPUTS),
+            opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
@@ -254,7 +258,7 @@ def _quiet() -> Iterator[None]:
 # ---------------------------------------------------------------------- what is told of a graph
 
 
-def signature(model: SequenceRecommender, form: Rectangle, opset: int) -> dict[str, Any]:
+def signature(model: SequenceRecommender, form: Rectangle) -> dict[str, Any]:
     """What somebody needs to ask a graph, as plain values."""
     from zhiyin.nn.relations import FOREVER, UNKNOWN
 
@@ -263,7 +267,7 @@ def signature(model: SequenceRecommender, form: Rectangle, opset: int) -> dict[s
         "room": "exports",
         "format": FORMAT,
         "zhiyin": __version__,
-        "opset": opset,
+        "opset": OPSET,
         "model": model.name,
         "settings": model.config.model_dump(mode="json"),
         "trained_on": dict(model.trained_on),
@@ -339,6 +343,7 @@ of its {n_items} items are in `items.parquet`, in the order of their numbers; al
 {rows}
 
 A history is cut to its last {longest} events, and events on items that are not in `items.parquet` are left out.
+Scores are of all items, those of the history among them.
 {hidden}
 To ask it, `pip install onnxruntime numpy pyarrow`, and in this folder:
 
@@ -365,7 +370,7 @@ def bucket(microseconds):
     return np.clip(found, 0, 39).astype(np.int64)
 
 
-# The numbers of one feature of the events of a history; None where it is not known.
+# The numbers of one feature of the events of a history; None where it is not known, as sessions are not here.
 def feature(name, size, place, times, asked, values, kinds):
     if name == "position":
         return np.minimum(place, size - 1)

@@ -33,6 +33,9 @@ QUERY_EVENTS = 16_384
 
 WEIGHTS = "weights.safetensors"
 
+SOFTMAX_ITEMS = 5_000
+"""The largest catalogue for which `loss="auto"` is the softmax over all items."""
+
 N_CODES = 256
 """Different codes in each part of an item's vector: a byte each."""
 
@@ -51,8 +54,9 @@ class SequenceConfig(Config):
     """The longest history that is looked at; of a longer one, the last events."""
     dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
     """The share of numbers that are dropped at random in training."""
-    loss: Literal["softmax", "sampled_softmax", "bce", "gbce"] = "sampled_softmax"
-    """What training minimises: over all items, or against `n_negatives`."""
+    loss: Literal["auto", "softmax", "sampled_softmax", "bce", "gbce"] = "auto"
+    """What training minimises: over all items, or against `n_negatives`. `auto` is softmax in a catalogue of up to
+    5,000 items, where it costs little, and sampled_softmax in a larger one."""
     n_negatives: int = setting(512, ge=1, search=Search(64, 4096, log=True))
     """How many items every answer of a batch is held against, but for `softmax`."""
     negatives: Literal["uniform", "popularity", "mixed", "in_batch"] = "uniform"
@@ -139,7 +143,7 @@ class SequenceRecommender(VectorRecommender):
             max_length=min(own.max_length, longest),
             n_items=self.n_items,
             hidden=options.get("hidden_size"),
-            n_negatives=None if own.loss == "softmax" else min(own.n_negatives, self.n_items),
+            n_negatives=None if self._loss_name() == "softmax" else min(own.n_negatives, self.n_items),
             table_rows=own.codes * N_CODES or None,
             row_width=own.embedding_size // own.codes if own.codes else None,
             sparse=getattr(self.net.items, "sparse", False),
@@ -174,6 +178,10 @@ class SequenceRecommender(VectorRecommender):
             codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
             self.net.items.codes.copy_(torch.from_numpy(codes))
         histories = learnable(train.histories)
+        if not len(histories):
+            raise DataError(
+                f"{self.name} cannot learn from {train.name!r}: no history has two events, and one alone foretells nothing"
+            )
         largest = min(self.config.batch_size, histories.n_events)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), largest, device, self.name, **many)
@@ -206,14 +214,14 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
         from zhiyin.nn.negatives import NegativeSampler
 
-        own, net, answers = self.config, self.net, self._answers(train, histories)
+        own, net, answers, name = self.config, self.net, self._answers(train, histories), self._loss_name()
         counts = train.popularity
         if answers is not None:
             counts = np.bincount(histories.item[answers], minlength=self.n_items)
         sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
-        beta = gbce_beta(sampler.n, self.n_items, own.calibration) if own.loss == "gbce" else 1.0
+        beta = gbce_beta(sampler.n, self.n_items, own.calibration) if name == "gbce" else 1.0
         prior = base_rate(sampler.n, beta)
-        kind: Literal["softmax", "bce"] = "softmax" if own.loss == "sampled_softmax" else "bce"
+        kind: Literal["softmax", "bce"] = "softmax" if name == "sampled_softmax" else "bce"
 
         others = world(maker.device)
 
@@ -223,7 +231,7 @@ class SequenceRecommender(VectorRecommender):
             assert target is not None
             if batch.places is not None:
                 states = states.index_select(0, batch.places)
-            if own.loss == "softmax":
+            if name == "softmax":
                 return softmax_loss(states, net.items.all(), target), batch.n_events, len(target)
             drawn = sampler.draw(generator, target)
             found = sampled_loss(
@@ -232,6 +240,11 @@ class SequenceRecommender(VectorRecommender):
             return found, batch.n_events, len(target)
 
         return loss
+
+    def _loss_name(self) -> str:
+        if self.config.loss != "auto":
+            return self.config.loss
+        return "softmax" if self.n_items <= SOFTMAX_ITEMS else "sampled_softmax"
 
     def _answers(self, train: Dataset, histories: Histories) -> BoolVector | None:
         """(n_events,) which events training may ask for; None for all."""
@@ -246,8 +259,12 @@ class SequenceRecommender(VectorRecommender):
             assert histories.kind is not None
             wanted: BoolVector = np.equal(histories.kind, train.kinds.index(own.target_kind))
             found = wanted if found is None else found & wanted
-        if found is not None and not found.any():
-            raise DataError(f"{self.name} finds no event to learn from: {own.target_kind or 'all'} events are repeats")
+        first = np.zeros(histories.n_events, bool)
+        first[histories.offsets[:-1]] = True
+        if found is not None and not (found & ~first).any():
+            wanted_kind = f"of the kind {own.target_kind!r} " if own.target_kind else ""
+            but = " that is no repeat" if own.repeats == "exclude" else ""
+            raise DataError(f"{self.name} finds no event {wanted_kind}to learn from that follows another one{but}")
         return found
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:

@@ -31,7 +31,8 @@ class TransformerConfig(SequenceConfig):
     n_heads: int = setting(2, ge=1, le=64)
     """Parts of a vector that attend each in its own way; divides `embedding_size`."""
     hidden_size: int | None = setting(None, ge=4)
-    """The width between the two products of a block's feed-forward part; by default four times `embedding_size`."""
+    """The width between the products of a block's feed-forward part; by default four times `embedding_size`, in `ligr`,
+    which has three products, twice."""
     block: Literal["prenorm", "ligr", "hstu"] = "prenorm"
     """What stands in a layer."""
     relations: tuple[Literal["position", "time"], ...] = ()
@@ -68,7 +69,7 @@ class Transformer(SequenceRecommender):
             block=own.block,
             n_layers=own.n_layers,
             n_heads=own.n_heads,
-            hidden=own.hidden_size,
+            hidden=own.hidden_size or own.embedding_size * (2 if own.block == "ligr" else 4),
             dropout=own.dropout,
             max_length=own.max_length,
             causal=own.objective != "masked",

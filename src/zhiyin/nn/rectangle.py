@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -111,8 +112,8 @@ def products(states: Tensor, items: ItemTable) -> Tensor:
     parts = items.codes.shape[1]
     pieces = items.weight.unflatten(0, (parts, -1))  # (m, n_codes, d / m)
     met = torch.einsum("bmd,mcd->bmc", states.unflatten(-1, (parts, -1)), pieces)
-    found = [met[:, part].index_select(1, items.codes[:, part].int()) for part in range(parts)]
-    return torch.stack(found).sum(0)
+    found = (met[:, part].index_select(1, items.codes[:, part].int()) for part in range(parts))
+    return reduce(torch.add, found)
 
 
 class Attending(Rectangle):

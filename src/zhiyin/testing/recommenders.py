@@ -32,6 +32,9 @@ def raises(error: type[Exception], action: Any) -> str:
     raise AssertionError(f"expected {error.__name__}, nothing was raised")
 
 
+_KNOWN: dict[type, Recommender] = {}
+
+
 class RecommenderSuite:
     """The behaviour contract of a recommender."""
 
@@ -46,6 +49,12 @@ class RecommenderSuite:
         """The model, fitted on the world of tastes by default."""
         return self.model(**self.options).fit(tastes() if data is None else data, run=Run(seed=1, threads=1))
 
+    def known(self) -> Recommender:
+        """The same, fitted once for all tests that change nothing in it."""
+        if type(self) not in _KNOWN:
+            _KNOWN[type(self)] = self.fitted()
+        return _KNOWN[type(self)]
+
     def test_finds_the_missing_square_of_the_checkerboard(self) -> None:
         if not (self.personal and self.exact):
             return
@@ -56,7 +65,7 @@ class RecommenderSuite:
 
     def test_lists_are_ordered_unique_and_unseen(self) -> None:
         world = tastes()
-        found = self.fitted(world).recommend(world.queries(), k=10)
+        found = self.known().recommend(world.queries(), k=10)
         for row in range(len(found)):
             items = found.items[row]
             assert len(set(items.tolist())) == 10
@@ -66,7 +75,7 @@ class RecommenderSuite:
 
     def test_a_stranger_gets_what_their_history_deserves(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         known = model.recommend(world.queries(np.array([3])), k=5)
         when = None if world.histories.time is None else world.histories.slice(3, 4).time
         value = world.histories.slice(3, 4).value
@@ -80,7 +89,7 @@ class RecommenderSuite:
 
     def test_a_batch_equals_its_parts(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         whole = model.recommend(world.queries(), k=7)
         for row in (0, 5, len(whole) - 1):
             one = model.recommend(world.queries(np.array([row])), k=7)
@@ -117,7 +126,7 @@ class RecommenderSuite:
 
     def test_allow_and_exclude_are_obeyed(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         allowed = world.items.decode(range(10, 30))
         found = model.recommend(world.queries(), k=5, allow=allowed, exclude=allowed[:5])
         listed = {one for row in range(len(found)) for one in found.ids(row)}
@@ -125,7 +134,7 @@ class RecommenderSuite:
 
     def test_save_and_load_give_the_same_lists(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         with tempfile.TemporaryDirectory() as folder:
             again = load(model.save(Path(folder) / "model"))
         ours, theirs = model.recommend(world.queries(), k=5), again.recommend(world.queries(), k=5)
@@ -135,21 +144,21 @@ class RecommenderSuite:
 
     def test_unknown_items_are_left_out_and_counted(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         known = world.items.decode(world.histories.of(0))
         found = model.recommend([Query.of([*known, "never heard of"])], k=3)
         assert found.unknown is not None
         assert found.unknown.tolist() == [1]
 
     def test_an_empty_history_gets_an_explained_list(self) -> None:
-        found = self.fitted().recommend([Query.of([])], k=5)
+        found = self.known().recommend([Query.of([])], k=5)
         assert len(found.ids()) == 5
         if self.personal:
-            assert {found.source_of(0, place) for place in range(5)} <= {FILLED, self.fitted().name}
+            assert {found.source_of(0, place) for place in range(5)} <= {FILLED, self.known().name}
 
     def test_reasons_name_items_of_the_history(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         found = model.recommend(world.queries(np.arange(8)), k=5, reasons=3)
         assert found.reasons is not None
         with_reasons = 0
@@ -163,7 +172,7 @@ class RecommenderSuite:
 
     def test_bad_calls_are_refused_with_a_reason(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         queries = world.queries(np.array([0]))
         assert "between 1 and" in raises(ConfigError, lambda: model.recommend(queries, k=world.n_items + 1))
         assert "did you mean" in raises(DataError, lambda: model.recommend(queries, k=1, allow=["i00"]))
@@ -172,7 +181,7 @@ class RecommenderSuite:
 
     def test_what_came_after_the_moment_of_a_query_changes_nothing(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         queries = world.queries(np.arange(20))
         time = queries.histories.time
         assert time is not None
@@ -186,7 +195,7 @@ class RecommenderSuite:
 
     def test_answering_others_changes_nothing(self) -> None:
         world = tastes()
-        model = self.fitted(world)
+        model = self.known()
         before = model.recommend(world.queries(np.array([0])), k=5).ids()
         model.recommend(world.queries(), k=5)
         assert model.recommend(world.queries(np.array([0])), k=5).ids() == before

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from zhiyin.data.histories import Query
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.models.base import FILLED
+from zhiyin.models.bert4rec import BERT4Rec
+from zhiyin.models.hstu import HSTU
+from zhiyin.models.sasrec import SASRec
+from zhiyin.run import Run
+from zhiyin.testing.worlds import DAY, tastes
+
+OPTIONS = {"embedding_size": 16, "n_layers": 2, "max_length": 8, "epochs": 2, "batch_size": 256, "learning_rate": 0.02}
+KINDS = {
+    "sasrec": (SASRec, {}),
+    "all that is told": (
+        SASRec,
+        {"features": ("position", "wait", "gap", "hour", "weekday", "value"), "block": "ligr"},
+    ),
+    "hstu": (HSTU, {}),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def model(request):
+    kind, more = KINDS[request.param]
+    return kind(**{**OPTIONS, **more}).fit(tastes(), run=Run(seed=1, threads=1))
+
+
+def events(n: int, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    items = [f"i{number:04d}" for number in rng.choice(60, n, replace=False)]
+    times = np.sort(rng.integers(0, 50 * DAY, n)).tolist()
+    return items, times, rng.choice([2.0, 5.0], n).tolist()
+
+
+def test_a_growing_history_is_answered_as_one_that_is_asked_whole(model) -> None:
+    """Event by event, also beyond max_length, where the window begins to move."""
+    items, times, values = events(12)
+    live = model.live()
+    for n in range(1, 13):
+        live.add(items[n - 1 : n], times[n - 1 : n], values[n - 1 : n])
+        now = times[n - 1] + n * DAY // 7
+        whole = model.recommend(Query.of(items[:n], times[:n], values[:n], now=now), k=5)
+        found = live.recommend(5, now)
+        assert found.ids() == whole.ids()
+        np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-4, atol=1e-5)
+
+
+def test_a_new_event_costs_one_event(model, monkeypatch) -> None:
+    items, times, values = events(7)
+    live = model.live(Query.of(items[:6], times[:6], values[:6]))
+    live.recommend(3)
+    seen = []
+    block = type(model.net.blocks[0])
+    project = block.project
+    monkeypatch.setattr(block, "project", lambda self, x: seen.append(len(x)) or project(self, x))
+    live.add(items[6:], times[6:], values[6:])
+    live.recommend(3)
+    assert seen == [2, 2]  # the new event, and the last one before it, which now answers at another moment
+    live.recommend(3, times[6] + DAY)
+    assert seen[2:] == [1, 1]
+
+
+def test_a_live_history_begins_empty_and_says_so(model) -> None:
+    found = model.live().recommend(4)
+    assert {found.source_of(0, place) for place in range(4)} == {FILLED}
+
+
+def test_unknown_items_are_counted(model) -> None:
+    live = model.live(Query.of(["i0001"]))
+    live.add(["never heard of"])
+    assert live.recommend(3).unknown.tolist() == [1]
+    assert len(live) == 2
+
+
+def test_what_does_not_fit_together_is_refused_and_nothing_is_added(model) -> None:
+    live = model.live(Query.of(["i0001", "i0002"], times=[5, 9]))
+    with pytest.raises(DataError, match="older than those before"):
+        live.add(["i0003"], times=[7])
+    with pytest.raises(DataError, match="times are given for the earlier events alone"):
+        live.add(["i0003"])
+    with pytest.raises(DataError, match="values are given for the new events alone"):
+        live.add(["i0003"], times=[12], values=[1.0])
+    assert live.query.items == ("i0001", "i0002")
+
+
+def test_a_model_of_both_sides_has_no_live_history() -> None:
+    model = BERT4Rec(**OPTIONS).fit(tastes(), run=Run(seed=1, threads=1))
+    with pytest.raises(ConfigError, match="both sides"):
+        model.live()
