@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import NO_KIND, NO_TIME, Histories, Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError
 
@@ -52,10 +52,10 @@ def test_queries_by_hand_are_encoded_and_unknown_items_counted() -> None:
     assert queries.unknown is not None
     assert queries.unknown.tolist() == [1, 0, 1]
     assert queries.now is not None
-    assert queries.now.tolist() == [4, 99, 99]
+    assert queries.now.tolist() == [4, NO_TIME, 99]
     assert queries.users == ("ada", "", "")
     assert queries.histories.kind is not None
-    assert queries.histories.kind.tolist() == [0, 0, 0]
+    assert queries.histories.kind.tolist() == [NO_KIND, NO_KIND, 0]
     assert queries.context["hour"].tolist() == [7, None, None]
     assert queries.histories.weight is None
 

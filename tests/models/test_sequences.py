@@ -157,7 +157,7 @@ class TestRepeats:
         assert scores["predict"][0] > scores["predict"][1]
 
     def test_only_repeats(self) -> None:
-        with pytest.raises(DataError, match="repeats"):
+        with pytest.raises(DataError, match="no repeat"):
             fitted(world=of_lists([0, 0, 0]), repeats="exclude")
 
 

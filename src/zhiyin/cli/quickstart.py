@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from zhiyin.models.base import Recommender
     from zhiyin.run import Run
 
-MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend")
+MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend", "sasrec", "zhiyin")
+SEQUENCES = ("sasrec", "zhiyin")
+"""Those that need torch, and an order of events."""
 SPLITS = {"time": "global_time", "position": "leave_last_out", "none": "user_holdout"}
 """The most honest split that what is known of when allows."""
 IMPERSONAL = ("popularity", "random")
@@ -90,14 +92,23 @@ def _compare(dataset: Dataset, out: Path, run: Run) -> Report:
 
 
 def _affordable(dataset: Dataset) -> tuple[str, ...]:
-    """The models whose cost is in proportion to the data: without ease, in a large catalogue."""
+    """The models that this machine and these data allow; what is left out is said."""
+    from importlib.util import find_spec
+
     from zhiyin.cli._terminal import note
     from zhiyin.models.blend import EASE_ITEMS
 
-    if dataset.n_items <= EASE_ITEMS:
-        return MODELS
-    note(f"ease is left out: it needs the square of {dataset.n_items:,} items in memory, and the cube in time")
-    return tuple(name for name in MODELS if name != "ease")
+    left_out: tuple[str, ...] = ()
+    if dataset.n_items > EASE_ITEMS:
+        note(f"ease is left out: it needs the square of {dataset.n_items:,} items in memory, and the cube in time")
+        left_out += ("ease",)
+    if not dataset.has_order():
+        note(f"{' and '.join(SEQUENCES)} are left out: they read the order of events, which is not known here")
+        left_out += SEQUENCES
+    elif find_spec("torch") is None:
+        note(f'{" and ".join(SEQUENCES)} are left out: they need torch; pip install "zhiyin[sequence]"')
+        left_out += SEQUENCES
+    return tuple(name for name in MODELS if name not in left_out)
 
 
 def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:

@@ -18,6 +18,7 @@ from zhiyin.models.svd import SVD as SVD
 from zhiyin.models.transformer import Transformer as Transformer
 from zhiyin.models.transformer_xl import TransformerXL as TransformerXL
 from zhiyin.models.user_knn import UserKNN as UserKNN
+from zhiyin.models.zhiyin import Zhiyin as Zhiyin
 
 def available() -> tuple[str, ...]: ...
 def get(name: str) -> Any: ...

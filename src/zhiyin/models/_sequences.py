@@ -180,7 +180,7 @@ class SequenceRecommender(VectorRecommender):
         histories = learnable(train.histories)
         if not len(histories):
             raise DataError(
-                f"{self.name} cannot learn from {train.name!r}: no history has two events, and one alone foretells nothing"
+                f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
             )
         largest = min(self.config.batch_size, histories.n_events)
         many = {"processes": world(device).size, "sharers": neighbours()}

@@ -1,0 +1,147 @@
+"""Sequence models: test accuracy and learning curves, three seeds each, beside the same models of other libraries.
+
+    python benchmarks/sequences.py --data FOLDER [--runs SET/LABEL ...] [--seeds 0 1 2] [--peer rectools=PYTHON]
+
+FOLDER holds sets of uniform Parquet. Protocol: first event of each pair of user and item, 5-core, leave last out with
+ties in the order of the log, items of the history excluded, all items ranked. Every model learns without the validation
+and the test event of each user; the validation event says when to stop, and nothing but it chose the settings below.
+
+A run is of one set, label and seed, in a process of its own; it replaces its row of results/sequences.json and leaves
+the others. A curve point is (training seconds, CPU seconds, validation NDCG@10); measuring is not in the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _common import RESULTS, peak_mib, write_results
+from classics import judge, load
+from zhiyin import models, splitting
+from zhiyin.run import Run
+
+BEAUTY = {"max_length": 50, "n_layers": 1, "n_heads": 1, "hidden_size": 64, "measure_every": 5, "patience": 4}
+ML1M = {"max_length": 200, "n_layers": 2, "n_heads": 2, "measure_every": 2, "patience": 5, "blind": 0.0}
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "movielens-1m/sasrec": ("sasrec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
+    "movielens-1m/sasrec gbce": ("sasrec", {**ML1M, "epochs": 40, "loss": "gbce", "n_negatives": 256}),
+    "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "epochs": 40}),
+    "amazon-beauty/sasrec": (
+        "sasrec",
+        {**BEAUTY, "epochs": 80, "dropout": 0.4, "batch_size": 1500, "n_negatives": 2048, "schedule": "constant"},
+    ),
+    "amazon-beauty/zhiyin": (
+        "zhiyin",
+        {**BEAUTY, "epochs": 80, "dropout": 0.4, "batch_size": 1500, "learning_rate": 1e-3, "schedule": "constant"},
+    ),
+}
+PEERS: dict[str, dict[str, Any]] = {
+    "movielens-1m/rectools sasrec": {"length": 50, "batch": 64, "blocks": 2, "heads": 2, "dropout": 0.2},
+    "amazon-beauty/rectools sasrec": {"length": 50, "batch": 128, "blocks": 1, "heads": 1, "dropout": 0.3},
+}
+PROTOCOL = __doc__.split("Protocol: ")[1].split("\n\n")[0].replace("\n", " ")
+PEER_EPOCHS = 40
+
+
+def ours(label: str, seed: int, folder: Path, seconds: float) -> dict[str, Any]:
+    """Train one of ours and judge it."""
+    name, settings = RUNS[label]
+    split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
+    model = models.get(name)(**settings)
+    model.fit(split.train, split.validation, Run(seed=seed))
+    found = model.recommend(split.test.queries, k=10)
+    curve = [
+        (round(one.seconds, 1), round(one.cpu_seconds, 1), round(one.measured, 5))
+        for one in model.trained.epochs
+        if one.measured is not None
+    ]
+    return {
+        "settings": settings,
+        "epochs": len(model.trained.epochs),
+        "best_epoch": model.trained.best_epoch,
+        "validation": model.trained.best,
+        "stopped": model.trained.stopped,
+        "curve": curve,
+        "peak_mib": peak_mib(),
+        **judge(found.items, split),
+    }
+
+
+def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> dict[str, Any]:
+    """Train the model of another library in an environment of its own, up to so many training seconds."""
+    split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
+    with tempfile.TemporaryDirectory() as work:
+        source, target = Path(work) / "in.npz", Path(work) / "out.npz"
+        asked, valid = split.test.queries.histories, split.validation
+        np.savez(
+            source,
+            offsets=split.train.histories.offsets,
+            item=split.train.histories.item,
+            full_offsets=asked.offsets,
+            full_item=asked.item,
+            validation=valid.targets.item,
+            n_items=split.train.n_items,
+        )
+        script = Path(__file__).parent / "peers" / "rectools_sasrec.py"
+        options = json.dumps({**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS})
+        done = subprocess.run([python, str(script), str(source), str(target), options], text=True, stdout=sys.stderr)
+        if done.returncode:
+            raise SystemExit(f"{label} failed")
+        found = dict(np.load(target))
+    return {
+        "settings": PEERS[label],
+        "version": str(found["version"]),
+        "curve": found["curve"].round(5).tolist(),
+        "epoch_seconds": float(found["epoch_seconds"]),
+        "epoch_cpu": float(found["epoch_cpu"]),
+        "users_a_second": float(found["users_a_second"]),
+        **judge(found["items"], split),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", nargs="*", default=list(RUNS))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
+    parser.add_argument("--seconds", type=float, default=900, help="the most that a peer may train")
+    parser.add_argument("--one", action="store_true", help="print one run's JSON; what this script calls itself with")
+    chosen = parser.parse_args()
+    if chosen.one:
+        print(json.dumps(ours(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.seconds)))
+        return
+    pythons = dict(one.split("=", 1) for one in chosen.peer)
+    for label in chosen.runs:
+        for seed in chosen.seeds:
+            if label in PEERS:
+                python = pythons.get(label.partition("/")[2].partition(" ")[0])
+                if python is None:
+                    continue
+                row = theirs(label, seed, chosen.data, python, chosen.seconds)
+            else:
+                again = [sys.executable, __file__, "--data", str(chosen.data), "--runs", label, "--seeds", str(seed)]
+                done = subprocess.run([*again, "--one"], stdout=subprocess.PIPE, text=True, check=True)
+                row = json.loads(done.stdout.splitlines()[-1])
+            results = known()
+            results.setdefault(label, {})[str(seed)] = row
+            write_results("sequences", {"protocol": PROTOCOL, "runs": results})
+            print(f"{label} seed {seed}: NDCG@10 {row['ndcg@10']['value']:.4f} HR@10 {row['hit_rate@10']['value']:.4f}")
+
+
+def known() -> dict[str, Any]:
+    """The rows of earlier runs."""
+    file = RESULTS / "sequences.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else {}
+    return found
+
+
+if __name__ == "__main__":
+    main()
