@@ -28,6 +28,7 @@ from zhiyin.data.histories import Histories, Query
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.nn.losses import Negatives, sampled_loss, softmax_loss
+from zhiyin.nn.training import Training
 from zhiyin.retrieval.exact import search
 from zhiyin.run import Run
 
@@ -72,58 +73,58 @@ def operations(model: Any, lengths: np.ndarray, n_answers: int, n_items: int) ->
 def step(folder: Path) -> dict[str, Any]:
     """Training steps on movielens-1m: the rate over the necessary operations, and what padding adds to attention."""
     split = splitting.get("leave_last_out")().split(load("movielens-1m", folder))
-    found: dict[str, Any] = {}
-    for name, (kind, settings) in MODELS.items():
-        from zhiyin.nn.training import Training
+    return {name: step_of(split, kind, settings) for name, (kind, settings) in MODELS.items()}
 
-        taken: list[tuple[float, float]] = []
-        padded: list[float] = []
-        one_step = Training._step
 
-        def timed(self: Any, batch: Any, generator: Any, done: float) -> Any:
-            start = time.perf_counter()
-            result = one_step(self, batch, generator, done)
-            taken.append((time.perf_counter() - start, operations(model, batch[:, 1], int(batch[:, 1].sum()), ITEMS)))
-            return result
+def step_of(split: Any, kind: Any, settings: dict[str, Any]) -> dict[str, float]:
+    """An epoch of one model, with a clock on every step."""
+    model, taken, one_step = kind(**{**settings, "epochs": 1}), [], Training._step
 
-        Training._step = timed  # type: ignore[method-assign]
-        model = kind(**{**settings, "epochs": 1})
-        model.fit(split.train, None, Run())
-        Training._step = one_step  # type: ignore[method-assign]
-        maker, generator = model._maker(), np.random.default_rng(0)
-        for windows in maker.epoch(split.train.histories, model.config.batch_size, generator)[:50]:
-            padded.append(maker.training(split.train.histories, windows, generator).layout.padded)
-        seconds, needed = np.array(taken).T
-        rate = machine_rate()
-        found[name] = {
-            "milliseconds": 1e3 * float(np.median(seconds)),
-            "events_a_second": model.config.batch_size / float(np.median(seconds)),
-            "gflops": float(np.median(needed / seconds)) / 1e9,
-            "machine_gflops": rate,
-            "share_of_machine": float(np.median(needed / seconds)) / 1e9 / rate,
-            "attention_padding": float(np.mean(padded)),
-        }
-    return found
+    def timed(self: Any, windows: Any, generator: Any, done: float) -> Any:
+        start = time.perf_counter()
+        result = one_step(self, windows, generator, done)
+        lengths = windows[:, 1]
+        taken.append((time.perf_counter() - start, operations(model, lengths, int(lengths.sum()), ITEMS)))
+        return result
+
+    Training._step = timed  # type: ignore[method-assign]
+    model.fit(split.train, None, Run())
+    Training._step = one_step  # type: ignore[method-assign]
+    maker, generator, histories = model._maker(), np.random.default_rng(0), split.train.histories
+    some = maker.epoch(histories, model.config.batch_size, generator)[:50]
+    padded = [maker.training(histories, windows, generator).layout.padded for windows in some]
+    seconds, needed = np.array(taken).T
+    rate, own = machine_rate(), float(np.median(needed / seconds)) / 1e9
+    return {
+        "milliseconds": 1e3 * float(np.median(seconds)),
+        "events_a_second": model.config.batch_size / float(np.median(seconds)),
+        "gflops": own,
+        "machine_gflops": rate,
+        "share_of_machine": own / rate,
+        "attention_padding": float(np.mean(padded)),
+    }
 
 
 def loss(folder: Path) -> dict[str, Any]:
-    """Forward and backward of the loss for 6,400 answers: all of 20,000 items against 512 shared negatives."""
-    found = {}
-    for n_items in (ITEMS, 20_000):
-        states = torch.randn(6400, WIDTH, requires_grad=True)
-        items = torch.randn(n_items, WIDTH, requires_grad=True)
-        targets = torch.randint(0, n_items, (6400,))
-        drawn = Negatives(torch.randperm(n_items)[:512])
+    """Forward and backward of the loss for 6,400 answers: all items against 512 negatives that all answers share."""
+    return {str(n_items): loss_of(n_items) for n_items in (ITEMS, 20_000)}
 
-        def full() -> None:
-            softmax_loss(states, items, targets).backward()
 
-        def shared() -> None:
-            sampled_loss(states, items[targets], items[drawn.items], targets, drawn).backward()
+def loss_of(n_items: int) -> dict[str, float]:
+    """Both losses in a catalogue of so many items."""
+    states = torch.randn(6400, WIDTH, requires_grad=True)
+    items = torch.randn(n_items, WIDTH, requires_grad=True)
+    targets = torch.randint(0, n_items, (6400,))
+    drawn = Negatives(torch.randperm(n_items)[:512])
 
-        whole, some = best(full, 3), best(shared, 20)
-        found[str(n_items)] = {"full_ms": 1e3 * whole, "shared_ms": 1e3 * some, "times_faster": whole / some}
-    return found
+    def full() -> None:
+        softmax_loss(states, items, targets).backward()
+
+    def shared() -> None:
+        sampled_loss(states, items[targets], items[drawn.items], targets, drawn).backward()
+
+    whole, some = best(full, 3), best(shared, 20)
+    return {"full_ms": 1e3 * whole, "shared_ms": 1e3 * some, "times_faster": whole / some}
 
 
 def query(folder: Path) -> dict[str, Any]:
@@ -194,8 +195,17 @@ def million(folder: Path) -> dict[str, Any]:
     return found
 
 
-STEP_CODE = """
-import json, sys, time, resource
+PEAK_CODE = """
+def peak():  # of this process alone; what getrusage says may be its parent's
+    (line,) = [one for one in open("/proc/self/status") if one.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+"""
+
+
+STEP_CODE = (
+    PEAK_CODE
+    + """
+import json, sys, time
 import numpy as np
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
@@ -216,13 +226,15 @@ def timed(self, *arguments):
     return result
 Training._step = timed
 SASRec(max_length=50, epochs=1, codes=codes, average=0.0, loss="sampled_softmax").fit(world, run=Run())
-mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"ms": 1e3 * float(np.median(spent[5:])), "mib": mib}))
+print(json.dumps({"ms": 1e3 * float(np.median(spent[5:])), "mib": peak()}))
 """
+)
 
 
-MEMORY_CODE = """
-import json, sys, resource
+MEMORY_CODE = (
+    PEAK_CODE
+    + """
+import json, sys
 from zhiyin.data.dataset import Dataset
 from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
@@ -230,8 +242,9 @@ from zhiyin.splitting import LeaveLastOut
 world = Dataset.load(sys.argv[1])
 split = LeaveLastOut().split(world)
 SASRec(epochs=1, measured_cases=2000).fit(split.train, split.validation, Run())
-print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "events": world.n_events}))
+print(json.dumps({"mib": peak(), "events": world.n_events}))
 """
+)
 
 
 def memory(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -40,6 +41,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "sasrec",
         {"block": "ligr", "features": ("position", "wait", "gap", "hour", "weekday", "kind", "value", "session")},
     ),
+    "sides": ("sasrec", {"item_features": ("categories",), "user_features": ("city", "age")}),
+    "product sides": ("sasrec", {"item_features": ("categories",), "codes": 4, "features": ("gap",)}),
     "hstu": ("hstu", {"n_layers": 2}),
     "bert4rec": ("bert4rec", {"features": ("position", "wait", "gap"), "relations": ("position", "time")}),
     "gru4rec": ("gru4rec", {"n_layers": 2, "hidden_size": 12}),
@@ -63,7 +66,27 @@ def world() -> Dataset:
     session = np.arange(past.n_events, dtype=np.int32) // 3
     columns = {**past.columns(), "kind": kind, "session": session}
     histories = type(past)(past.offsets, columns.pop("item"), **columns)
-    return Dataset.of(histories, found.item_table, found.users.ids.to_pylist(), kinds=KINDS, name="kinds of tastes")
+    users = found.user_table.append_column("city", pa.array(["oslo", "rome"] * 20))
+    users = users.append_column("age", pa.array([20.5, 30, None, 40] * 10))
+    return Dataset.of(histories, found.item_table, users, kinds=KINDS, name="kinds of tastes")
+
+
+def test_what_is_known_of_users_reaches_the_graph(
+    folder_of: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = fitted("sides"), folder_of("sides")
+    contexts = ({"city": "rome"}, {"city": "oslo", "age": 35}, {"age": 20}, {"age": None, "city": "mars"}, {})
+    queries = [Query.of(["i0001", "i0005"], context=one) for one in contexts]
+    right = model.score(queries, model.vocabulary.ids.to_pylist())
+    assert (np.abs(right[0] - right[1:]).max(1) > 1e-3).all()
+    got = session_of(folder).run(["scores"], query_inputs(model, queries))[0]
+    np.testing.assert_allclose(got, right, atol=1e-4, rtol=1e-4)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(compile(code_of(folder), "README.md", "exec"), names)
+    capsys.readouterr()
+    got = names["scores"]([names["inputs"](["i0001", "i0005"], user=one) for one in contexts])
+    np.testing.assert_allclose(got, right, atol=1e-4, rtol=1e-4)
 
 
 @cache
@@ -195,7 +218,7 @@ def test_the_signature_is_that_of_the_graph(name: str, folder_of: Any) -> None:
     assert [(one["name"], one["type"]) for one in told["inputs"]] == [(k, str(v.dtype)) for k, v in given.items()]
     assert told["settings"] == model.config.model_dump(mode="json")
     assert told["longest"] == MAX - (name == "bert4rec")
-    sizes = model._maker().reading.sizes
+    sizes = model._sizes(model._maker().reading)
     assert {one["name"]: one["size"] for one in told["features"]} == sizes
     assert sum(one["size"] for one in told["features"]) == sum(sizes.values())
     assert pq.read_table(folder / "items.parquet")["item_id"].to_pylist() == model.vocabulary.ids.to_pylist()
@@ -206,6 +229,8 @@ def test_a_model_has_the_inputs_that_it_looks_at(folder_of: Any) -> None:
     assert names == {
         "sasrec": ["item", "length", "features"],
         "ligr": ["item", "length", "features"],
+        "sides": ["item", "length", "features"],
+        "product sides": ["item", "length", "features"],
         "hstu": ["item", "length", "seconds", "asked"],
         "bert4rec": ["item", "length", "features", "seconds", "asked"],
         "gru4rec": ["item", "length"],

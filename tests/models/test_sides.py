@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +7,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.artifacts import load_arrays, save_arrays
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories, Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models import _sides
+from zhiyin.models._sequences import WEIGHTS, SequenceRecommender
 from zhiyin.models._sides import BUCKETS, Column, UserSides, item_sides, saved_item_sides
+from zhiyin.models.base import load
+from zhiyin.models.gru4rec import GRU4Rec
+from zhiyin.models.sasrec import SASRec
+from zhiyin.models.transformer import Transformer
+from zhiyin.models.transformer_xl import TransformerXL
+from zhiyin.run import Run
+from zhiyin.testing.recommenders import RecommenderSuite
 
 # ---------------------------------------------------------------------- columns
 
@@ -241,3 +251,270 @@ def test_damaged_values_of_items_are_refused() -> None:
             saved_item_sides({**good, name: wrong}, 2, Path("it"))
     with pytest.raises(DataError, match=r"has no items\.places"):
         saved_item_sides({name: one for name, one in good.items() if name != "items.places"}, 2, Path("it"))
+
+
+# ---------------------------------------------------------------------- models
+
+SMALL = {
+    "embedding_size": 16,
+    "max_length": 6,
+    "epochs": 20,
+    "batch_size": 128,
+    "learning_rate": 0.02,
+    "n_negatives": 16,
+    "average": 0.0,
+    "dropout": 0.0,
+}
+CITIES = ("oslo", "rome", "bonn", "kyiv")
+NOISE, N = 8, 12
+
+
+class TestItemFeatures(RecommenderSuite):
+    model = SASRec
+    options = {
+        **SMALL,
+        "n_layers": 1,
+        "max_length": 12,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 0.01,
+        "n_negatives": 32,
+        "item_features": ("categories",),
+    }
+    exact = False
+
+
+def by_city(n: int = 240, seed: int = 0) -> Dataset:
+    """After an item of no meaning, people of a city take the item of their city: 8 + its number.
+
+    Every third user has a single event, from which nothing is learnt; ages tell the same as cities, in bands of 15.
+    """
+    rng = np.random.default_rng(seed)
+    city = rng.integers(0, 4, n)
+    lists = [
+        [int(rng.integers(0, NOISE)), *([NOISE + one] if user % 3 else [])] for user, one in enumerate(city.tolist())
+    ]
+    users = pa.table(
+        {
+            "user_id": [f"u{user}" for user in range(n)],
+            "city": [CITIES[one] for one in city],
+            "age": city * 15 + rng.integers(20, 35, n),
+            "empty": pa.array([None, *["x"] * (n - 1)]),
+        }
+    )
+    return Dataset.of(Histories.of_lists(lists), [f"i{item}" for item in range(N)], users)
+
+
+def fitted(data: Dataset, model: type[SequenceRecommender] = Transformer, **options: Any) -> SequenceRecommender:
+    own = {"n_layers": 1} if issubclass(model, Transformer) else {}
+    return model(**{**SMALL, **own, **options}).fit(data, run=Run(seed=1, threads=1))
+
+
+def firsts(model: SequenceRecommender, queries: Any) -> np.ndarray:
+    return model.recommend(queries, k=1, exclude_seen=False).items[:, 0]
+
+
+def strangers(told: Sequence[Mapping[str, Any]]) -> list[Query]:
+    return [Query.of([f"i{place % NOISE}"], context=one) for place, one in enumerate(told)]
+
+
+@pytest.fixture(scope="module")
+def cities() -> SequenceRecommender:
+    return fitted(by_city(), user_features=("city",))
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (Transformer, {"user_features": ("city",)}),
+        (Transformer, {"user_features": ("age",), "features": ()}),
+        (Transformer, {"user_features": ("empty", "city"), "objective": "masked", "epochs": 40}),
+        (GRU4Rec, {"user_features": ("city",)}),
+        (TransformerXL, {"user_features": ("city",), "n_layers": 1}),
+    ],
+)
+def test_what_comes_next_depends_on_the_user_alone(model: type[SequenceRecommender], options: dict[str, Any]) -> None:
+    trained = fitted(by_city(), model, **options)
+    city = np.random.default_rng(5).integers(0, 4, 80)
+    found = firsts(trained, strangers([{"city": CITIES[one], "age": 27 + 15 * one} for one in city.tolist()]))
+    assert np.mean(found == NOISE + city) >= 0.9
+
+
+def test_without_the_feature_nobody_can_tell() -> None:
+    city = np.random.default_rng(5).integers(0, 4, 80)
+    found = firsts(fitted(by_city()), strangers([{"city": CITIES[one]} for one in city.tolist()]))
+    assert np.mean(found == NOISE + city) <= 0.45
+
+
+def test_known_users_are_looked_up_whatever_their_history_was(cities: SequenceRecommender) -> None:
+    """Also those whose history was too short to learn from."""
+    world = by_city()
+    right = NOISE + np.array([CITIES.index(one) for one in world.user_table.column("city").to_pylist()])
+    past = world.histories
+    begun = past.keep(np.arange(past.n_events) == np.repeat(past.offsets[:-1], past.lengths))
+    found = firsts(cities, world.with_histories(begun).queries())
+    assert np.mean((found == right)[::3]) >= 0.9
+    assert np.mean(found == right) >= 0.9
+
+
+def test_strangers_with_a_context_get_what_known_users_of_the_same_kind_get(cities: SequenceRecommender) -> None:
+    city = by_city().user_table.column("city").to_pylist()
+    known = [Query.of(["i3"], user_id=f"u{user}") for user in range(20)]
+    strange = [Query.of(["i3"], context={"city": city[user]}) for user in range(20)]
+    turned = [Query.of(["i3"], user_id=f"u{user}", context={"city": city[user + 1]}) for user in range(19)]
+    ids = cities.vocabulary.ids.to_pylist()
+    scores = cities.score(strange, ids)
+    np.testing.assert_allclose(cities.score(known, ids), scores, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(cities.score(turned, ids), scores[1:], rtol=1e-5, atol=1e-6)
+    assert np.abs(scores - scores[0]).max() > 0.1
+
+
+def test_of_whom_nothing_is_known_is_a_stranger(cities: SequenceRecommender) -> None:
+    nobody = [
+        Query.of(["i3"]),
+        Query.of(["i3"], user_id="never seen"),
+        Query.of(["i3"], context={"city": "atlantis"}),
+        Query.of(["i3"], user_id="u1", context={"city": "atlantis"}),
+        Query.of(["i3"], context={"city": None, "town": "oslo"}),
+    ]
+    scores = cities.score(nobody, cities.vocabulary.ids.to_pylist())
+    np.testing.assert_allclose(scores, np.tile(scores[0], (5, 1)), rtol=1e-5, atol=1e-6)
+    plain = scores[0][NOISE:] - scores[0][:NOISE].max()
+    assert (plain > 0).all()  # in training, a share of the windows were a stranger's
+
+
+def test_the_vector_of_a_stranger_is_learnt_from_the_blind_share() -> None:
+    def size(blind: float) -> float:
+        model = fitted(by_city(), user_features=("city",), blind=blind)
+        (features,) = (one for name, one in model.net.named_parameters() if name == "features.weight")
+        return float(features[-1].detach().abs().max())  # there are no columns after this one
+
+    assert size(0.0) < 0.1 < size(0.3)
+
+
+def test_a_batch_equals_its_queries_in_any_order(cities: SequenceRecommender) -> None:
+    rng = np.random.default_rng(0)
+    queries = [
+        Query.of(
+            [f"i{item}" for item in rng.integers(0, N, rng.integers(1, 9))],
+            user_id=f"u{number}" if number % 3 else None,
+            context={"city": CITIES[number % 4]} if number % 2 else {},
+        )
+        for number in range(30)
+    ]
+    ids = cities.vocabulary.ids.to_pylist()
+    whole = cities.score(queries, ids)
+    order = rng.permutation(30)
+    np.testing.assert_allclose(cities.score([queries[one] for one in order], ids), whole[order], rtol=1e-4, atol=1e-5)
+    for number in (0, 1, 2, 3, 29):
+        np.testing.assert_allclose(cities.score(queries[number], ids)[0], whole[number], rtol=1e-4, atol=1e-5)
+
+
+def test_a_live_history_knows_its_user(cities: SequenceRecommender) -> None:
+    assert isinstance(cities, Transformer)
+    query = Query.of(["i3"], context={"city": "kyiv"})
+    live = cities.live(query)
+    assert live.recommend(k=3).ids() == cities.recommend(query, k=3).ids()
+    live.add(["i2", "i5"])
+    right = cities.recommend(Query.of(["i3", "i2", "i5"], context={"city": "kyiv"}), k=3)
+    assert live.recommend(k=3).ids() == right.ids()
+    np.testing.assert_allclose(live.recommend(k=3).scores, right.scores, rtol=1e-4, atol=1e-5)
+
+
+def described(n_each: int = 8, seed: int = 0) -> Dataset:
+    """People stay in a genre. The last item of each has no event at all; prices tell nothing."""
+    rng = np.random.default_rng(seed)
+    genre = np.arange(4 * n_each) // n_each
+    lists = [
+        (one * n_each + rng.choice(n_each - 1, 5, replace=False)).tolist() for one in rng.integers(0, 4, 150).tolist()
+    ]
+    table = items(genres=[[f"genre{one}"] for one in genre], price=pa.array(rng.normal(size=4 * n_each)))
+    return Dataset.of(Histories.of_lists(lists), table)
+
+
+@pytest.mark.parametrize("options", [{}, {"codes": 4}, {"loss": "sampled_softmax"}], ids=str)
+def test_an_item_without_events_is_found_through_its_category(options: dict[str, Any]) -> None:
+    world, new = described(), np.arange(7, 32, 8)
+    genre = world.histories.item[world.histories.offsets[:-1]] // 8
+    allow = [f"i{item}" for item in new]
+
+    def right(**more: Any) -> float:
+        model = fitted(world, epochs=15, **options, **more)
+        found = model.recommend(world.queries(), k=1, allow=allow).items[:, 0]
+        return float(np.mean(found == new[genre]))
+
+    assert right(item_features=("genres", "price")) >= 0.9
+    assert right() <= 0.6
+
+
+@pytest.mark.parametrize("options", [{}, {"codes": 4}], ids=str)
+def test_items_that_share_a_category_come_nearer(options: dict[str, Any]) -> None:
+    """Of each other than of the rest, among items that are never used together."""
+    world = described()
+    vectors = fitted(world, item_features=("genres",), epochs=15, **options).item_vectors
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    likeness, genre = unit @ unit.T, np.arange(32) // 8
+    new = np.arange(7, 32, 8)
+    own = genre[new][:, None] == genre[None]
+    own[np.arange(4), new] = False
+    other = genre[new][:, None] != genre[None]
+    assert likeness[new][own].mean() > likeness[new][other].mean() + 0.5
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    world = by_city()
+    table = world.item_table.append_column("kind", pa.array(["noise"] * NOISE + ["city"] * 4))
+    world = Dataset(world.histories, table, world.user_table, world.manifest)
+    for codes in (0, 4):
+        model = fitted(world, user_features=("city", "age"), item_features=("kind",), epochs=2, codes=codes)
+        again = load(model.save(tmp_path / f"model{codes}"))
+        queries = [
+            Query.of(["i3"], user_id="u5"),
+            Query.of(["i1", "i2"], context={"age": 50}),
+            Query.of(["i3"], context={"city": "rome", "age": None}),
+        ]
+        ids = model.vocabulary.ids.to_pylist()
+        np.testing.assert_allclose(again.score(queries, ids), model.score(queries, ids), rtol=1e-6)
+        assert again.config == model.config
+
+
+def test_a_damaged_saved_model_is_refused(tmp_path: Path) -> None:
+    model = fitted(described(), item_features=("genres",), epochs=1)
+    place = model.save(tmp_path / "model") / WEIGHTS
+    arrays = load_arrays(place)
+    for change in (
+        {"items.places": arrays["items.places"] + 2},
+        {"items.offsets": arrays["items.offsets"][:-1]},
+        {"items.own.weight": arrays["items.own.weight"][:-1]},
+    ):
+        save_arrays(place, {**arrays, **change})
+        with pytest.raises(DataError, match="save the model anew"):
+            load(tmp_path / "model")
+    save_arrays(place, {name: one for name, one in arrays.items() if name != "items.shares"})
+    with pytest.raises(DataError, match=r"has no items\.shares"):
+        load(tmp_path / "model")
+
+
+def test_settings_that_name_no_column_are_refused_before_training() -> None:
+    with pytest.raises(ConfigError, match="unknown item feature 'genre'; did you mean 'genres'"):
+        fitted(described(), item_features=("genre",))
+    with pytest.raises(ConfigError, match="unknown user feature 'ctiy'; did you mean 'city'"):
+        fitted(by_city(), user_features=("ctiy",))
+    with pytest.raises(ConfigError, match="unknown user feature 'city'"):
+        fitted(described(), user_features=("city",))
+    alone = by_city().with_histories(by_city().histories.last(1))
+    with pytest.raises(DataError, match="no history has two events"):
+        fitted(alone, user_features=("city",))
+
+
+def test_fitted_anew_it_forgets_the_values_of_before() -> None:
+    model = fitted(described(), item_features=("genres",), epochs=1)
+    model.fit(described(n_each=12), run=Run(seed=1, threads=1))
+    assert model.item_vectors.shape == (48, 16)
+
+
+def test_the_rows_of_values_count_in_the_memory_of_training() -> None:
+    world = described()
+    plain, sided = (fitted(world, epochs=1, **one) for one in ({}, {"item_features": ("genres",)}))
+    assert plain._footprint(world.histories).table_rows is None
+    assert sided._footprint(world.histories).table_rows == 32 + 5

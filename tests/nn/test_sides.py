@@ -4,9 +4,14 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from zhiyin.arrays import IntMatrix, IntVector
+from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError
+from zhiyin.nn.batches import Batch, BatchMaker
 from zhiyin.nn.items import ItemTable, PlainItems, ProductItems
 from zhiyin.nn.optimizers import Optimizers
+from zhiyin.nn.reading import Reading
 from zhiyin.nn.sides import SideItems
 
 N_ITEMS, WIDTH, N_VALUES = 9, 6, 5
@@ -159,3 +164,65 @@ def test_folded_it_is_a_plain_table_of_the_same_vectors(kind: str) -> None:
 def test_arrays_that_do_not_go_together_are_refused(offsets: Tensor, places: Tensor, shares: int, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         SideItems(PlainItems(2, 3), offsets, places, torch.ones(shares), 4, 3)
+
+
+class Known:
+    """Two columns, of 3 and 4 buckets; a query's user is its row's."""
+
+    sizes = {"a": 3, "b": 4}
+    nobody: IntVector = np.array([2, 6], np.int32)
+
+    def asked(self, queries: Queries) -> IntMatrix:
+        return people(len(queries))
+
+
+def people(n: int) -> IntMatrix:
+    """(n, 2) buckets by which users can be told apart, up to 6."""
+    return np.stack([np.arange(n) % 2, 3 + np.arange(n) % 3], 1).astype(np.int32)
+
+
+def histories() -> Histories:
+    """Item 10 * user + place, so that an event tells whose it is."""
+    return Histories.of_lists([[10 * user + place for place in range(n)] for user, n in enumerate((2, 9, 0, 3, 6))])
+
+
+def told(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    return batch.item.numpy() // 10, batch.features.numpy()
+
+
+def maker(**options: object) -> BatchMaker:
+    return BatchMaker(Reading(("position",), 4), 4, users=Known(), **options)
+
+
+@pytest.mark.parametrize("objective", ["next", "all_action", "masked"])
+def test_each_event_of_a_window_is_told_of_its_own_user(objective: str) -> None:
+    past, generator = histories(), np.random.default_rng(0)
+    made = maker(objective=objective)
+    (windows,) = made.epoch(past, 1000, generator)
+    batch = made.training(past, windows, generator, None, people(5))
+    owner, features = told(batch)
+    if batch.hidden is not None:
+        assert batch.hidden.any()
+        seen = ~batch.hidden.numpy()
+        owner, features = owner[seen], features[seen]
+    assert set(owner) >= {1, 3, 4}
+    np.testing.assert_array_equal(features[:, 1:], 4 + people(5)[owner])
+
+
+def test_a_share_of_windows_is_told_of_nobody() -> None:
+    past, generator = Histories.of_lists([[10 * user, 10 * user] for user in range(400)]), np.random.default_rng(0)
+    made = maker(strangers=0.25)
+    windows = np.concatenate(made.epoch(past, 1000, generator))
+    _, features = told(made.training(past, windows, generator, None, people(400)))
+    strange = (features[:, 1:] == 4 + Known.nobody).all(1)
+    assert 0.15 < strange.mean() < 0.35
+    assert (features[~strange, 1:] != 4 + Known.nobody).all()
+
+
+@pytest.mark.parametrize("objective", ["next", "masked"])
+def test_queries_are_told_of_their_users_in_the_order_of_the_batch(objective: str) -> None:
+    past = histories().take(np.array([0, 1, 3, 4]))
+    batch = maker(objective=objective).queries(Queries(past, Vocabulary([f"i{item}" for item in range(50)])))
+    whose = np.repeat(batch.order, batch.layout.lengths)
+    assert batch.order.tolist() != [0, 1, 2, 3]
+    np.testing.assert_array_equal(batch.features.numpy()[:, 1:], 4 + people(4)[whose])

@@ -251,7 +251,7 @@ class Queries:
             items,
             _now(queries),
             tuple(query.user_id or "" for query in queries) if any(query.user_id for query in queries) else None,
-            {name: np.array([query.context.get(name) for query in queries]) for name in _names(queries)},
+            {name: _told(queries, name) for name in _names(queries)},
             np.where(lengths > 0, missing, 0).astype(np.int32),
         )
 
@@ -301,6 +301,14 @@ def _column(queries: Sequence[Query], name: str, empty: float, dtype: Any) -> An
         return None
     parts = [getattr(query, name) or (empty,) * len(query.items) for query in queries]
     return np.array([one for part in parts for one in part], dtype)
+
+
+def _told(queries: Sequence[Query], name: str) -> AnyArray:
+    """(n_queries,) a column of the contexts; None where a query does not have it."""
+    try:
+        return np.array([query.context.get(name) for query in queries])
+    except ValueError:
+        raise DataError(f"context {name!r} holds lists of different lengths; one value for each is expected") from None
 
 
 def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:

@@ -75,6 +75,9 @@ FEATURES = {
 }
 """How features are numbered; a span is `1 + floor(log(seconds) / log(1.7))`, from 0 to 39, 0 below a second."""
 
+USER = "what the user says in this column: its place in `values`, or how many of `edges` are below it"
+"""How columns of users are numbered; what is missing or not in `values` is unknown."""
+
 
 def export(model: Recommender, path: str | Path, overwrite: bool = False) -> Path:
     """Write a fitted sequence model as an ONNX graph, in a folder that needs neither zhiyin nor torch; whole or not.
@@ -100,7 +103,7 @@ def export(model: Recommender, path: str | Path, overwrite: bool = False) -> Pat
     from zhiyin.nn.rectangle import rectangle
 
     form = rectangle(_on_cpu(sequential.net))
-    program = _graph(form, len(sequential.read))
+    program = _graph(form, len(_sizes(sequential)))
     weights = sum(one.numel() * one.element_size() for one in form.parameters())
     with new_folder(path, overwrite, MARK) as folder:
         with _quiet():
@@ -131,7 +134,7 @@ def query_inputs(model: Recommender, queries: Asked) -> dict[str, AnyArray]:
     told = np.flatnonzero(batch.histories.lengths)
     flat = sequential._maker().queries(batch.take(told)) if len(told) else None
     n = 1 if flat is None else int(flat.layout.lengths[0])
-    shape, n_features = (len(batch), n), len(sequential.read)
+    shape, n_features = (len(batch), n), len(_sizes(sequential))
     found: dict[str, AnyArray] = {
         "item": np.zeros(shape, np.int64),
         "length": np.zeros(len(batch), np.int64),
@@ -288,7 +291,7 @@ def _inputs(model: SequenceRecommender, form: Rectangle) -> list[dict[str, Any]]
     shapes: dict[str, tuple[str, Sequence[str | int]]] = {
         "item": ("int64", ["batch", "events"]),
         "length": ("int64", ["batch"]),
-        "features": ("int64", ["batch", "events", len(model.read)]),
+        "features": ("int64", ["batch", "events", len(_sizes(model))]),
         "seconds": ("int32", ["batch", "events"]),
         "asked": ("int32", ["batch", "events"]),
     }
@@ -310,11 +313,21 @@ def _outputs(model: SequenceRecommender) -> list[dict[str, Any]]:
 def _features(model: SequenceRecommender) -> list[dict[str, Any]]:
     """Each feature's first number, how many it has, and the one that stands for what is not known."""
     found, start = [], 0
-    for name, size in model._maker().reading.sizes.items():
+    for name, size in _sizes(model).items():
         unknown = None if name == "position" else start + size - 1
-        found.append({"name": name, "start": start, "size": size, "unknown": unknown, "what": FEATURES[name]})
+        what = FEATURES.get(name, USER)
+        found.append({"name": name, "start": start, "size": size, "unknown": unknown, "what": what})
         start += size
+    if model.users is not None:
+        for one, column in zip(found[len(model.read) :], model.users.columns, strict=True):
+            content = column.to_dict()
+            one |= {"column": column.name, "values": content["values"], "edges": content["edges"]}
     return found
+
+
+def _sizes(model: SequenceRecommender) -> dict[str, int]:
+    """How many numbers each feature has, those of events first, then those of users."""
+    return model._sizes(model._maker().reading)
 
 
 def readme(told: dict[str, Any]) -> str:
@@ -389,8 +402,19 @@ def feature(name, size, place, times, asked, values, kinds):
     return None
 
 
-# What the graph is given for one history: item ids, oldest first; times and now in microseconds since 1970.
-def inputs(items, times=None, values=None, kinds=None, now=None):
+# The number of what is known of the user; None where nothing is.
+def person(one, user):
+    said = (user or {}).get(one["column"])
+    if said is None:
+        return None
+    if one["values"] is None:
+        return np.searchsorted(np.array(one["edges"]), float(said), side="left")
+    return one["values"].index(said) if said in one["values"] else None
+
+
+# What the graph is given for one history: item ids, oldest first; times and now in microseconds since 1970; columns
+# of the user.
+def inputs(items, times=None, values=None, kinds=None, now=None, user=None):
     if times is not None and now is None:
         now = max(times, default=0) + 1
     kept = [at for at, one in enumerate(items) if one in number and (times is None or times[at] <= now)]
@@ -416,7 +440,10 @@ def inputs(items, times=None, values=None, kinds=None, now=None):
         "asked": np.full(n, told["unknown_time"], np.int32),
     }
     for at, one in enumerate(told["features"]):
-        column = feature(one["name"], one["size"], place, times, asked, values, kinds)
+        if "column" in one:
+            column = person(one, user)
+        else:
+            column = feature(one["name"], one["size"], place, times, asked, values, kinds)
         found["features"][:, at] = one["unknown"] if column is None else one["start"] + column
     if times is not None:
         for name, moments in (("seconds", times), ("asked", asked)):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from scipy import sparse
 from scipy.special import logsumexp
 
-from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
 from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
+from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
 from zhiyin.models.base import VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from zhiyin.nn.encoder import Encoder
     from zhiyin.nn.items import ItemTable
     from zhiyin.nn.memory import Footprint
+    from zhiyin.nn.reading import Reading
     from zhiyin.nn.training import Plan, Trained
 
 QUERY_EVENTS = 16_384
@@ -67,9 +71,14 @@ class SequenceConfig(Config):
     """`gbce`'s t: 0 is plain BCE, 1 undoes the overconfidence that sampling brings."""
     features: tuple[Feature, ...] = ("position",)
     """What is told of an event beside its item; what the data lack is left out."""
+    item_features: tuple[str, ...] = ()
+    """Columns of the item table (text, lists of text, numbers) whose values have vectors that their items share."""
+    user_features: tuple[str, ...] = ()
+    """Columns of the user table (text, numbers) that are told of each event. A query says them in its `context`, or
+    names a user: what the table says of users is kept in the model."""
     blind: float = setting(0.1, ge=0, lt=1)
-    """The share of training histories that are told of their items alone, as some queries will; matters only with
-    features of the data."""
+    """The share of training histories that are told of their items alone, as some queries will, and of those that are
+    a stranger's; matters only with features of the data or of users."""
     repeats: Literal["exclude", "allow", "predict"] = "allow"
     """Answers that are in the history already: `exclude` learns nothing from them, `allow` does, `predict` does and
     measures with them (then ask with `exclude_seen=False`)."""
@@ -113,6 +122,10 @@ class SequenceRecommender(VectorRecommender):
     """The features that the data have."""
     edges: FloatVector
     """Between the buckets of values."""
+    item_sides: sparse.csr_array | None = None
+    """(n_items, n_values) the features of items, if there are any; saved with the net."""
+    users: UserSides | None = None
+    """The features of users, if there are any."""
 
     def _net(self, sizes: dict[str, int]) -> Encoder:
         """The net, with its first weights; `sizes` are those of the features."""
@@ -123,11 +136,23 @@ class SequenceRecommender(VectorRecommender):
         import torch
 
         from zhiyin.nn.items import PlainItems, ProductItems
+        from zhiyin.nn.sides import SideItems
 
-        own = self.config
-        if not own.codes:
-            return PlainItems(self.n_items, own.embedding_size)
-        return ProductItems(torch.zeros(self.n_items, own.codes, dtype=torch.uint8), own.embedding_size, N_CODES)
+        own, width = self.config, self.config.embedding_size
+        table: ItemTable = PlainItems(self.n_items, width)
+        if own.codes:
+            table = ProductItems(torch.zeros(self.n_items, own.codes, dtype=torch.uint8), width, N_CODES)
+        return table if self.item_sides is None else SideItems.of(table, self.item_sides, width)
+
+    def _own_items(self) -> ItemTable:
+        """The table of what items have of their own."""
+        from zhiyin.nn.sides import SideItems
+
+        return self.net.items.own if isinstance(self.net.items, SideItems) else self.net.items
+
+    def _sizes(self, reading: Reading) -> dict[str, int]:
+        """How many buckets each feature of an event, and each of its user, has."""
+        return reading.sizes if self.users is None else {**reading.sizes, **self.users.sizes}
 
     def _footprint(self, histories: Histories) -> Footprint:
         """What the memory of training depends on; a model without attention says less."""
@@ -136,6 +161,9 @@ class SequenceRecommender(VectorRecommender):
         own = self.config
         options = own.model_dump()
         longest = int(histories.lengths.max(initial=1))
+        rows = own.codes * N_CODES or None
+        if self.item_sides is not None:  # of `row_width`
+            rows = (rows or self.n_items) + self.item_sides.shape[1] * max(1, own.codes)
         return Footprint(
             width=own.embedding_size,
             n_layers=options.get("n_layers", 1),
@@ -144,9 +172,9 @@ class SequenceRecommender(VectorRecommender):
             n_items=self.n_items,
             hidden=options.get("hidden_size"),
             n_negatives=None if self._loss_name() == "softmax" else min(own.n_negatives, self.n_items),
-            table_rows=own.codes * N_CODES or None,
+            table_rows=rows,
             row_width=own.embedding_size // own.codes if own.codes else None,
-            sparse=getattr(self.net.items, "sparse", False),
+            sparse=getattr(self._own_items(), "sparse", False),
             gated=options.get("block") == "ligr",
             biased="time" in options.get("relations", ()),
             average=own.average > 0,
@@ -170,18 +198,20 @@ class SequenceRecommender(VectorRecommender):
         known = train.histories if train.clock == "time" else train.histories.without("time")
         reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
         self.read, self.edges = list(reading.features), reading.edges
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
-            self.net = self._net(reading.sizes).to(device)
-        if isinstance(self.net.items, ProductItems):
-            drawn = run.generator(f"{self.name}: codes")
-            codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
-            self.net.items.codes.copy_(torch.from_numpy(codes))
         histories = learnable(train.histories)
         if not len(histories):
             raise DataError(
                 f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
             )
+        told = self._fit_sides(train)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
+            self.net = self._net(self._sizes(reading)).to(device)
+        items = self._own_items()
+        if isinstance(items, ProductItems):
+            drawn = run.generator(f"{self.name}: codes")
+            codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
+            items.codes.copy_(torch.from_numpy(codes))
         largest = min(self.config.batch_size, histories.n_events)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), largest, device, self.name, **many)
@@ -189,7 +219,7 @@ class SequenceRecommender(VectorRecommender):
         training = Training(
             self.net,
             lambda generator: maker.epoch(histories, self.config.batch_size, generator),
-            self._loss(train, histories, maker),
+            self._loss(train, histories, maker, told),
             None if validation is None else self._measure(validation, run),
             self._plan(),
             run,
@@ -199,16 +229,27 @@ class SequenceRecommender(VectorRecommender):
         self.trained = training.go()
         self._settle()
 
+    def _fit_sides(self, train: Dataset) -> IntMatrix | None:
+        """Find the features of items and users; those of the user of each history to learn from, if there are any."""
+        own, learning = self.config, may_learn(train.histories)
+        self.item_sides = item_sides(train.item_table, own.item_features) if own.item_features else None
+        self.users = None
+        if not own.user_features:
+            return None
+        self.users, every = UserSides.fit(train.user_table, own.user_features, learning)
+        return every[learning]
+
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         from zhiyin.nn.batches import BatchMaker
         from zhiyin.nn.reading import Reading
 
         own = self.config
         reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
-        return BatchMaker(reading, own.max_length, blind=own.blind if reading.tells else 0.0, device=device)
+        blind = own.blind if reading.tells else 0.0
+        return BatchMaker(reading, own.max_length, blind=blind, device=device, users=self.users, strangers=own.blind)
 
     def _loss(
-        self, train: Dataset, histories: Histories, maker: BatchMaker
+        self, train: Dataset, histories: Histories, maker: BatchMaker, told: IntMatrix | None
     ) -> Callable[..., tuple[torch.Tensor, int, int]]:
         from zhiyin.nn.distributed import world
         from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
@@ -226,7 +267,7 @@ class SequenceRecommender(VectorRecommender):
         others = world(maker.device)
 
         def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int, int]:
-            batch: Batch = maker.training(histories, windows, others.own(generator), answers)
+            batch: Batch = maker.training(histories, windows, others.own(generator), answers, told)
             states, target = net(batch), batch.target
             assert target is not None
             if batch.places is not None:
@@ -337,14 +378,19 @@ class SequenceRecommender(VectorRecommender):
     def _write(self, folder: Path) -> None:
         weights = {name: one.detach().cpu().numpy() for name, one in self.net.state_dict().items()}
         save_arrays(folder / WEIGHTS, weights)
+        if self.users is not None:
+            self.users.write(folder)
 
     def _read(self, folder: Path) -> None:
         torch_of(self.name)
         import torch
 
-        sizes = self._maker().reading.sizes
         arrays = load_arrays(folder / WEIGHTS)
-        self.net = self._net(sizes)
+        if self.config.item_features:
+            self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
+        if self.config.user_features:
+            self.users = UserSides.read(folder, self.config.user_features)
+        self.net = self._net(self._sizes(self._maker().reading))
         try:
             self.net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         except RuntimeError as error:
@@ -355,8 +401,13 @@ class SequenceRecommender(VectorRecommender):
 
 def learnable(histories: Histories) -> Histories:
     """The histories that have something to foretell: at least two events."""
-    few = histories.lengths < 2
-    return histories.take(~few) if few.any() else histories
+    many = may_learn(histories)
+    return histories if many.all() else histories.take(many)
+
+
+def may_learn(histories: Histories) -> BoolVector:
+    """(n,) which histories have something to foretell."""
+    return np.greater_equal(histories.lengths, 2)
 
 
 def repeated_events(histories: Histories) -> BoolVector:
@@ -369,11 +420,12 @@ def repeated_events(histories: Histories) -> BoolVector:
 
 
 def torch_of(name: str) -> None:
-    """See that torch is there.
+    """See that torch is there, and let it have large pages where the system gives them: steps of one speed, not of two.
 
     Raises:
         MissingExtra: it is not.
     """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once, when torch first takes memory
     try:
         import torch  # noqa: F401
     except ImportError:

@@ -77,7 +77,7 @@ class _Attention(Function):
             mask = hidden(group, causal, qkv)
             bias = biases[place] if biases else None
             weights, values = _forward(q, k, v, mask, bias, pointwise, keep)
-            out[group.events] = group.gather(values.transpose(1, 2).flatten(2))
+            group.put(out, values.transpose(1, 2))
             if keep:
                 kept.append((q, k, v, weights, values))
         ctx.kept, ctx.layout, ctx.causal, ctx.pointwise, ctx.biases = kept, layout, causal, pointwise, biases
@@ -94,8 +94,7 @@ class _Attention(Function):
             came = _grad_cells(group, grad).unflatten(-1, q.shape[1::2]).transpose(1, 2).contiguous()
             grad_bias = grad_biases[place] if grad_biases else None
             back = _backward(q, k, v, weights, values, came, ctx.pointwise, grad_bias)
-            # (3, rows, heads, length, size) -> (rows, length, 3 * d)
-            grad_qkv[group.events] = group.gather(back.permute(1, 3, 0, 2, 4).flatten(2))
+            group.put(grad_qkv, back.permute(1, 3, 0, 2, 4))  # from (3, rows, heads, length, size)
         return grad_qkv, None, None, None, None, *grad_biases
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zhiyin.arrays import AnyArray, BoolVector, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, IntMatrix, IntVector, LongVector
 from zhiyin.data.histories import NO_TIME, Histories, Queries
 from zhiyin.nn.layout import Layout
 from zhiyin.nn.reading import SECOND, Reading
 from zhiyin.nn.relations import FOREVER, UNKNOWN
+from zhiyin.nn.sides import Users
 
 Objective = Literal["next", "all_action", "masked"]
 
@@ -32,7 +33,7 @@ class Batch:
     item: Tensor
     """(N,) int64"""
     features: Tensor
-    """(N, n_features) int64, see `Reading.numbers`."""
+    """(N, n_features) int64, see `Reading.numbers`; then those of the sequence's user, if users are told of."""
     seconds: Tensor | None
     """(N,) int32 when each event was, counted from the first of its sequence; None without times."""
     asked: Tensor | None
@@ -65,6 +66,8 @@ class BatchMaker:
         blind: the share of training windows that are told nothing of their events but the items and their order, so
             that a query which knows no more is nothing new.
         device: where tensors go.
+        users: what is told of users; None for nothing.
+        strangers: the share of training windows whose user is not known.
     """
 
     def __init__(
@@ -76,8 +79,11 @@ class BatchMaker:
         masked: float = 0.2,
         blind: float = 0.0,
         device: torch.device | None = None,
+        users: Users | None = None,
+        strangers: float = 0.0,
     ) -> None:
         self.reading, self.max_length = reading, max_length
+        self.users, self.strangers = users, strangers
         self.objective, self.horizon, self.masked, self.blind = objective, horizon, masked, blind
         self.device = device
 
@@ -96,19 +102,29 @@ class BatchMaker:
         windows: LongVector,
         generator: np.random.Generator,
         answers: BoolVector | None = None,
+        users: IntMatrix | None = None,
     ) -> Batch:
-        """The batch of some windows; `answers` (n_events,) says which events may be asked for, None for all."""
+        """The batch of some windows.
+
+        Args:
+            histories: that the windows are cut from.
+            windows: (n, 2) the first event and the length of each.
+            generator: of what is drawn.
+            answers: (n_events,) which events may be asked for; None for all.
+            users: (n_histories, n_columns) the buckets of the user of each history, if users are told of.
+        """
         order = np.argsort(-windows[:, 1], kind="stable")
         start, length = windows[order, 0], windows[order, 1]
         layout = Layout.of(length, self.device)
         place = np.arange(layout.n_events)
         event = place + np.repeat(start - layout.offsets[:-1], length)
         blind = np.repeat(generator.random(len(order)) < self.blind, length) if self.blind else None
+        known = self._known(histories, start, users, generator)
         if self.objective == "masked":
-            batch = self._batch(histories, layout, event, None, order, blind)
+            batch = self._batch(histories, layout, event, None, order, blind, known)
             return self._hide(batch, self._to_hide(layout, generator), answers, event)
         asked = None if histories.time is None else histories.time[event + 1]
-        batch = self._batch(histories, layout, event, asked, order, blind)
+        batch = self._batch(histories, layout, event, asked, order, blind, known)
         answer = event + 1
         if self.objective == "all_action":
             ahead = np.minimum(np.repeat(layout.offsets[1:], length) - place, self.horizon)
@@ -118,6 +134,17 @@ class BatchMaker:
             return replace(batch, target=target)
         places = self._tensor(np.flatnonzero(answers[answer]))
         return replace(batch, places=places, target=target[places])
+
+    def _known(
+        self, histories: Histories, start: LongVector, users: IntMatrix | None, generator: np.random.Generator
+    ) -> IntMatrix | None:
+        """(n, n_columns) what is known of the users of windows by their first events `start` (n,); None for nothing."""
+        if self.users is None:
+            return None
+        assert users is not None
+        owner = np.searchsorted(histories.offsets, start, side="right") - 1
+        strange = generator.random(len(start)) < self.strangers
+        return np.where(strange[:, None], self.users.nobody, users[owner])
 
     def _to_hide(self, layout: Layout, generator: np.random.Generator) -> BoolVector:
         """(N,) a share of the events, and the last one of every other window, as when a query asks what comes next."""
@@ -142,6 +169,7 @@ class BatchMaker:
         layout = Layout.of(length, self.device)
         event = np.arange(layout.n_events) + np.repeat(start - layout.offsets[:-1], length)
         last = layout.offsets[1:] - 1
+        users = None if self.users is None else self.users.asked(queries)[order]
         if masked:  # a hidden event is added, which borrows what is known of the last one
             event[last] -= 1
             hidden = np.zeros(layout.n_events, bool)
@@ -149,8 +177,8 @@ class BatchMaker:
             asked = None if past.time is None else past.time[event]
             if asked is not None and queries.now is not None:
                 asked[last] = queries.now[order]
-            return self._hide(self._batch(past, layout, event, asked, order, None), hidden, None, event)
-        return self._batch(past, layout, event, _asked(past, event, last, queries.now, order), order, None)
+            return self._hide(self._batch(past, layout, event, asked, order, None, users), hidden, None, event)
+        return self._batch(past, layout, event, _asked(past, event, last, queries.now, order), order, None, users)
 
     def _batch(
         self,
@@ -160,13 +188,17 @@ class BatchMaker:
         asked: LongVector | None,
         order: LongVector,
         blind: BoolVector | None,
+        users: IntMatrix | None,
     ) -> Batch:
-        """The batch of some events, which answer at `asked` (N,)."""
+        """The batch of some events, which answer at `asked` (N,); `users` (n, n_columns) in the order of the batch."""
         columns = {name: column[event] for name, column in histories.columns().items()}
         time = columns.get("time")
         if time is not None and asked is None:
             asked = time
         features = self.reading.numbers(columns, asked, layout.positions(), blind)
+        if users is not None:
+            theirs = sum(self.reading.sizes.values()) + np.repeat(users, layout.lengths, axis=0)
+            features = np.concatenate([features, theirs], 1)
         known = None if time is None or asked is None else self._seconds(time, asked, layout, blind)
         return Batch(
             layout,

@@ -39,12 +39,14 @@ class Dropout(nn.Module):
         """Of the shape of `x`: 0 for what is dropped, else the scale."""
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None)  # by default the highest bit, the sign, would always be 0
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
-        return kept.to(x.dtype).mul_(256 / (256 - self.threshold))
+        drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        # 1 from the threshold on, else 0: a comparison and its conversion take four times as long
+        kept = drawn.to(x.dtype).sub_(self.threshold - 1).clamp_(0, 1)
+        return kept.mul_(256 / (256 - self.threshold))
 
 
 class FeedForward(nn.Module):
-    """Two products with a GELU between, or SwiGLU's three (Shazeer, 2020, eq. 6), which have no biases."""
+    """Two products with a ReLU between, as in SASRec, or SwiGLU's three (Shazeer, 2020, eq. 6), which have no biases."""
 
     def __init__(self, width: int, hidden: int, gated: bool) -> None:
         super().__init__()
@@ -58,7 +60,7 @@ class FeedForward(nn.Module):
         if self.gated:
             left, right = raised.chunk(2, -1)
             return self.down(F.silu(left) * right)
-        return self.down(F.gelu(raised))
+        return self.down(F.relu(raised))
 
 
 class Block(nn.Module):

@@ -51,6 +51,17 @@ class Group:
         flat = spread.flatten(0, 1)
         return flat if self.cell is None else flat.index_select(0, self.cell)
 
+    def put(self, flat: Tensor, spread: Tensor) -> None:
+        """Write the real cells of a rectangle (rows, length, ...) to the group's part of a flat tensor (N, ...).
+
+        What the dimensions after the second hold goes to those after the first, in their order, however they are cut.
+        """
+        own = flat[self.events]
+        if self.cell is None:
+            own.view(spread.shape).copy_(spread)
+        else:
+            torch.index_select(spread.flatten(2).flatten(0, 1), 0, self.cell, out=own)
+
     def real(self) -> Tensor:
         """(rows, length) bool: which cells are no padding."""
         if self.cell is None:

@@ -24,6 +24,7 @@ from zhiyin.nn.encoder import Encoder, TransformerEncoder
 from zhiyin.nn.items import ItemTable, ProductItems
 from zhiyin.nn.recurrent import GRUEncoder
 from zhiyin.nn.relations import BUCKETS, FOREVER, RATIO, UNKNOWN, Relations, time_buckets
+from zhiyin.nn.sides import SideItems
 from zhiyin.nn.xl import RelativeAttention, TransformerXLEncoder, XLBlock, sinusoids
 
 
@@ -42,7 +43,9 @@ class Rectangle(nn.Module):
 
     def __init__(self, encoder: Encoder, features: nn.EmbeddingBag | None) -> None:
         super().__init__()
-        self.encoder, self.items, self.features = encoder, encoder.items, features
+        self.encoder, self.features = encoder, features
+        # sums over lists of different lengths are no operation that any runtime has
+        self.items = encoder.items.folded() if isinstance(encoder.items, SideItems) else encoder.items
 
     def forward(
         self,
