@@ -269,7 +269,9 @@ def test_quickstart_walks_to_the_end_whatever_is_known_of_when(zhiyin: Zhiyin, t
     done = zhiyin("quickstart", "--data", f"folder:{tmp_path / 'set'}", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert (tmp_path / "out" / "report" / "report.html").is_file()
-    commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith("zhiyin ")]
-    for command in commands[:2]:  # recommend and compare, as they stand there
+    verbs = ("zhiyin recommend ", "zhiyin compare ")  # as they stand there
+    commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith(verbs)]
+    assert len(commands) == 2
+    for command in commands:
         again = zhiyin(*shlex.split(command)[1:])
         assert again.code == 0, (command, again.err)

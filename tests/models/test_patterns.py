@@ -27,8 +27,8 @@ OPTIONS = {
 }
 MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sasrec": (SASRec, {}),
-    "ligr": (SASRec, {"block": "ligr"}),
-    "gbce": (SASRec, {"loss": "gbce", "n_negatives": 8}),
+    "ligr": (SASRec, {"block": "ligr", "epochs": 40}),
+    "gbce": (SASRec, {"loss": "gbce", "n_negatives": 20, "epochs": 60}),
     "hstu": (HSTU, {"n_layers": 2}),
     "gpt4rec": (GPT4Rec, {"horizon": 1}),
     "gru4rec": (GRU4Rec, {}),

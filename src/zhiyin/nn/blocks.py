@@ -46,7 +46,7 @@ class Dropout(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two products with a ReLU between, as in SASRec, or SwiGLU's three (Shazeer, 2020, eq. 6), which have no biases."""
+    """Two products with a ReLU between, as in SASRec, or SwiGLU's three, without biases (Shazeer, 2020, eq. 6)."""
 
     def __init__(self, width: int, hidden: int, gated: bool) -> None:
         super().__init__()
