@@ -36,7 +36,7 @@ SMALL = {"embedding_size": 8, "n_layers": 1, "max_length": MAX, "epochs": 1, "n_
 KINDS = ("view", "buy")
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "sasrec": ("sasrec", {"codes": 4, "n_layers": 2}),
+    "sasrec": ("sasrec", {"codes": 4, "n_layers": 2, "temperature": 0.2}),
     "ligr": (
         "sasrec",
         {"block": "ligr", "features": ("position", "wait", "gap", "hour", "weekday", "kind", "value", "session")},

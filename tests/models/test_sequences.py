@@ -224,3 +224,16 @@ def test_settings_of_presets_can_be_told_apart() -> None:
         HSTU(block="ligr")
     with pytest.raises(ConfigError):
         Transformer(block="hstu", objective="masked")
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "gbce"])
+def test_with_a_temperature_scores_are_cosines_divided_by_it(loss: str, tmp_path) -> None:
+    model = fitted(loss=loss, temperature=0.1)
+    asked = tastes().queries(np.arange(20))
+    scores = model._score(asked)
+    assert np.abs(scores).max() <= 10 + 1e-4
+    np.testing.assert_allclose(np.linalg.norm(model.item_vectors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(load(model.save(tmp_path / "model"))._score(asked), scores)
+    live = model.live(Query.of(["i0001", "i0005"]))
+    whole = model.recommend(Query.of(["i0001", "i0005"]), k=5)
+    assert live.recommend(5).ids() == whole.ids()

@@ -67,6 +67,8 @@ class SequenceConfig(Config):
     """How they are drawn."""
     corrected: bool = False
     """Whether a sampled loss corrects for how often an item is drawn (logQ)."""
+    temperature: float | None = setting(None, gt=0, le=1, search=Search(0.03, 0.2, log=True))
+    """Hold states against the directions of item vectors: scores are cosines divided by this. None: plain products."""
     calibration: float = setting(0.75, ge=0, le=1)
     """`gbce`'s t: 0 is plain BCE, 1 undoes the overconfidence that sampling brings."""
     features: tuple[Feature, ...] = ("position",)
@@ -130,6 +132,11 @@ class SequenceRecommender(VectorRecommender):
     def _net(self, sizes: dict[str, int]) -> Encoder:
         """The net, with its first weights; `sizes` are those of the features."""
         raise NotImplementedError
+
+    def _made(self, sizes: dict[str, int]) -> Encoder:
+        net = self._net(sizes)
+        net.temperature = self.config.temperature
+        return net
 
     def _items(self) -> ItemTable:
         """The item table, for `_net`; its codes are learnt or read afterwards."""
@@ -206,7 +213,7 @@ class SequenceRecommender(VectorRecommender):
         told = self._fit_sides(train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
-            self.net = self._net(self._sizes(reading)).to(device)
+            self.net = self._made(self._sizes(reading)).to(device)
         items = self._own_items()
         if isinstance(items, ProductItems):
             drawn = run.generator(f"{self.name}: codes")
@@ -273,10 +280,10 @@ class SequenceRecommender(VectorRecommender):
             if batch.places is not None:
                 states = states.index_select(0, batch.places)
             if name == "softmax":
-                return softmax_loss(states, net.items.all(), target), batch.n_events, len(target)
+                return softmax_loss(states, net.held_all(), target), batch.n_events, len(target)
             drawn = sampler.draw(generator, target)
             found = sampled_loss(
-                states, net.items(target), net.items(drawn.items), target, drawn, kind=kind, beta=beta, prior=prior
+                states, net.held(target), net.held(drawn.items), target, drawn, kind=kind, beta=beta, prior=prior
             )
             return found, batch.n_events, len(target)
 
@@ -345,7 +352,7 @@ class SequenceRecommender(VectorRecommender):
     def _settle(self) -> None:
         """Take the item vectors from the net."""
         self.net.eval()
-        self.item_vectors = self.net.items.all().detach().cpu().numpy()
+        self.item_vectors = self.net.held_all().detach().cpu().numpy()
 
     # ------------------------------------------------------------------ answering
 
@@ -390,7 +397,7 @@ class SequenceRecommender(VectorRecommender):
             self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
         if self.config.user_features:
             self.users = UserSides.read(folder, self.config.user_features)
-        self.net = self._net(self._sizes(self._maker().reading))
+        self.net = self._made(self._sizes(self._maker().reading))
         try:
             self.net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         except RuntimeError as error:

@@ -1,7 +1,7 @@
 """Zhiyin: the house recipe, the sequence model that our experiments found best.
 
-A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told the value of each event (a rating,
-a watch ratio) where there is one; the softmax over all items, or against 2,048 negatives that the batch shares; a
+A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are in place of
+where they stand, and the value of each (a rating, a watch ratio) where there is one; the softmax over all items, or against 2,048 negatives that the batch shares; a
 warm-up, a cosine, and averaged weights. Why each part is what it is, with numbers and with what did not help, is in
 docs/experiments.md.
 """
@@ -20,7 +20,9 @@ class ZhiyinConfig(TransformerConfig):
 
     block: Literal["prenorm", "ligr", "hstu"] = "ligr"
     """What stands in a layer."""
-    features: tuple[Feature, ...] = ("position", "value")
+    relations: tuple[Literal["position", "time"], ...] = ("position",)
+    """What tells how far two events are apart."""
+    features: tuple[Feature, ...] = ("value",)
     """What is told of an event beside its item; what the data lack is left out."""
     n_negatives: int = setting(2048, ge=1, search=Search(512, 8192, log=True))
     """How many items every answer of a batch is held against, where not against all."""

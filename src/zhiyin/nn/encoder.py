@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zhiyin.nn.batches import Batch
@@ -20,9 +21,30 @@ SPREAD = 0.02
 
 
 class Encoder(nn.Module):
-    """Base: item vectors, and a state for each event of a batch."""
+    """Base: item vectors, and a state for each event of a batch.
+
+    What a state is held against are the item vectors as they are; or, with a `temperature`, their directions, and the
+    product is the cosine divided by it. Lengths then no longer tell popularity, and few epochs go a long way.
+    """
 
     items: ItemTable
+    norm: nn.LayerNorm
+    temperature: float | None = None
+
+    def leave(self, x: Tensor) -> Tensor:
+        """(..., d) the states, from what leaves the last block."""
+        states: Tensor = self.norm(x)
+        return states if self.temperature is None else F.normalize(states, dim=-1) / self.temperature
+
+    def held(self, items: Tensor) -> Tensor:
+        """(..., d) what states are held against, for some items."""
+        found: Tensor = self.items(items)
+        return found if self.temperature is None else F.normalize(found, dim=-1)
+
+    def held_all(self) -> Tensor:
+        """(n_items, d) the same for all items."""
+        found = self.items.all()
+        return found if self.temperature is None else F.normalize(found, dim=-1)
 
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
@@ -111,7 +133,7 @@ class TransformerEncoder(Encoder):
         biases = () if self.relations is None else self.relations(batch.layout, batch.seconds, batch.asked)
         for block in self.blocks:
             x = block(x, batch.layout, biases)
-        return self.norm(x)
+        return self.leave(x)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -52,8 +52,7 @@ class Live:
             past.append((k[:, : n - 1], v[:, : n - 1]))
             x = block.mix(x, attend_to(q, k, v, bias, block.pointwise).transpose(0, 1).flatten(1), kept)
         self.known, self.past = n - 1, past
-        found: Tensor = self.encoder.norm(x[-1])
-        return found
+        return self.encoder.leave(x[-1])
 
 
 def attend_to(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, pointwise: float | None) -> Tensor:

@@ -38,6 +38,8 @@ class Rectangle(nn.Module):
     causal = True
     """Whether an event sees only what came before it. If not, the last event of each sequence is one whose item is
     asked for: what is given as its item makes no difference."""
+    lengths: Tensor | None
+    """(n_items,) of item vectors, where states are held against their directions."""
     timed = False
     """Whether it is told when events were, and when they answer."""
 
@@ -46,6 +48,8 @@ class Rectangle(nn.Module):
         self.encoder, self.features = encoder, features
         # sums over lists of different lengths are no operation that any runtime has
         self.items = encoder.items.folded() if isinstance(encoder.items, SideItems) else encoder.items
+        lengths = None if encoder.temperature is None else self.items.all().detach().norm(dim=1).clamp_(min=1e-12)
+        self.register_buffer("lengths", lengths, persistent=False)
 
     def forward(
         self,
@@ -70,7 +74,10 @@ class Rectangle(nn.Module):
         x = self.states(x, length, seconds, asked)
         last = x.gather(1, place[:, None, None].expand(-1, 1, x.shape[-1]))[:, 0]
         told = (length > 0)[:, None]
-        scores = torch.where(told, products(last, self.items), -torch.inf)
+        found = products(last, self.items)
+        if self.lengths is not None:
+            found = found / self.lengths
+        scores = torch.where(told, found, -torch.inf)
         return scores, torch.where(told, last, torch.nan)
 
     def enter(self, item: Tensor, features: Tensor | None, hidden: Tensor | None) -> Tensor:
@@ -140,7 +147,7 @@ class Attending(Rectangle):
             q, k, v = qkv.unflatten(-1, (3, block.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
             found = attend(q, k, v, unseen, bias, block.pointwise)
             x = block.mix(x, found.transpose(1, 2).flatten(2), kept)
-        return self.encoder.norm(x)
+        return self.encoder.leave(x)
 
     def _unseen(self, length: Tensor, n: int) -> Tensor:
         """(n, n) or, without order, (b, 1, 1, n) bool: who is not seen. Padding comes last, so order hides it."""
@@ -241,7 +248,7 @@ class Recurrent(Rectangle):
         for unit in self.encoder.units:
             assert isinstance(unit, nn.GRU)
             x = _graph_gru(unit, x) if torch.onnx.is_in_onnx_export() else unit(x)[0]
-        return self.encoder.norm(self.encoder.out(x.transpose(0, 1)))
+        return self.encoder.leave(self.encoder.out(x.transpose(0, 1)))
 
 
 def _graph_gru(unit: nn.GRU, x: Tensor) -> Tensor:
@@ -291,7 +298,7 @@ class Segmented(Rectangle):
             assert isinstance(block, XLBlock)
             x = x + self._attend(block.attention, block.norms[0](x), unseen, apart)
             x = x + block.feed_forward(block.norms[1](x))
-        return self.encoder.norm(x)
+        return self.encoder.leave(x)
 
     def _attend(self, attention: RelativeAttention, x: Tensor, unseen: Tensor, apart: Tensor) -> Tensor:
         """(b, n, d) what the events find: (q + u)·k + (q + v)·r, see `zhiyin.nn.xl`."""

@@ -77,4 +77,4 @@ class GRUEncoder(Encoder):
         for unit in self.units:
             packed = PackedSequence(self.drop(x), torch.as_tensor(counts))
             x = unit(packed)[0].data
-        return self.norm(self.out(self.drop(x))).index_select(0, torch.argsort(place))
+        return self.leave(self.out(self.drop(x))).index_select(0, torch.argsort(place))

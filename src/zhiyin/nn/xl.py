@@ -238,4 +238,4 @@ class TransformerXLEncoder(Encoder):
         waves = sinusoids(memory + size, self.width, x)
         for block in self.blocks:
             x = block(x, batch.layout, waves)
-        return self.norm(x)
+        return self.leave(x)
