@@ -1,9 +1,9 @@
 """Zhiyin: the house recipe, the sequence model that our experiments found best.
 
-A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are in place of
-where they stand, and the value of each (a rating, a watch ratio) where there is one; the softmax over all items, or against 2,048 negatives that the batch shares; a
-warm-up, a cosine, and averaged weights. Why each part is what it is, with numbers and with what did not help, is in
-docs/experiments.md.
+A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are instead
+of where they stand, and the value of each (a rating, a watch ratio) where there is one; the softmax over all items, or
+against 2,048 negatives that the batch shares; a warm-up, a cosine, and averaged weights. Why each part is what it is,
+with numbers and with what did not help, is in docs/experiments.md.
 """
 
 from __future__ import annotations
