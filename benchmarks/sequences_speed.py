@@ -1,6 +1,6 @@
 """What sequence models cost: a training step, a query, all users, a million items, memory.
 
-    python benchmarks/sequences_speed.py --data FOLDER [--parts step loss query users million memory]
+    python benchmarks/sequences_speed.py --data FOLDER [--parts step loss query users long million memory]
 
 FOLDER holds sets of uniform Parquet. Run it on a quiet machine: every figure is of one process on all cores. The
 operations of a step are those that its sums need (forward once, backward twice; causal attention over the lower half),
@@ -26,6 +26,7 @@ from zhiyin import splitting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Query
 from zhiyin.models.sasrec import SASRec
+from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.nn.losses import Negatives, sampled_loss, softmax_loss
 from zhiyin.nn.training import Training
@@ -173,6 +174,20 @@ def users(folder: Path) -> dict[str, Any]:
     return found
 
 
+def long(folder: Path) -> dict[str, Any]:
+    """One query of up to 10,000 events through a memory that is handed on from segment to segment."""
+    rng, found = np.random.default_rng(0), {}
+    world = Dataset.of(
+        Histories.of_lists([rng.integers(0, ITEMS, 500).tolist(), list(range(ITEMS))]), [f"i{n}" for n in range(ITEMS)]
+    )
+    model = TransformerXL(max_length=10_000, epochs=1, n_negatives=64, loss="sampled_softmax").fit(world)
+    for length in (200, 1_000, 10_000):
+        asked = Query.of(world.items.decode(rng.integers(0, ITEMS, length)))
+        seconds = best(lambda: model.recommend(asked, k=10, exclude_seen=False), 10)  # noqa: B023 - called at once
+        found[str(length)] = {"ms": 1e3 * seconds}
+    return found
+
+
 def million(folder: Path) -> dict[str, Any]:
     """Exact top 100 of a million items, and how a training step grows with the catalogue."""
     rng = np.random.default_rng(0)
@@ -267,7 +282,15 @@ def memory(folder: Path) -> dict[str, Any]:
     return found
 
 
-PARTS = {"step": step, "loss": loss, "query": query, "users": users, "million": million, "memory": memory}
+PARTS = {
+    "step": step,
+    "loss": loss,
+    "query": query,
+    "users": users,
+    "long": long,
+    "million": million,
+    "memory": memory,
+}
 
 
 def main() -> None:

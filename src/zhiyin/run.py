@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,11 @@ class Run:
     device: str = "cpu"
     progress: Progress = field(default_factory=Silent)
     checkpoint: Path | None = None
+    """Where a long training keeps itself after each epoch, and from where it is taken up."""
+    compile: bool = False
+    """Let torch compile what a net does between attention. It takes a minute; it pays on a GPU, not on a CPU."""
+    watch: Callable[[Any], None] | None = None
+    """Called with what is known of each epoch of a training; see `zhiyin.nn.watching` for TensorBoard and MLflow."""
 
     def generator(self, purpose: str) -> np.random.Generator:
         """A random generator of its own for each purpose, so that adding one draw somewhere does not change another.

@@ -237,3 +237,13 @@ def test_with_a_temperature_scores_are_cosines_divided_by_it(loss: str, tmp_path
     live = model.live(Query.of(["i0001", "i0005"]))
     whole = model.recommend(Query.of(["i0001", "i0005"]), k=5)
     assert live.recommend(5).ids() == whole.ids()
+
+
+def test_a_compiled_net_learns_the_same_and_epochs_can_be_watched(monkeypatch) -> None:
+    """Compiling takes a minute, so that here torch only says what it was asked to compile."""
+    asked, seen = [], []
+    monkeypatch.setattr("torch.compile", lambda part, dynamic: asked.append(part.__name__) or part)
+    model = fitted(run=Run(seed=1, threads=1, compile=True, watch=seen.append), n_layers=2)
+    assert sorted(asked) == ["mix", "mix", "project", "project"]
+    assert [one.epoch for one in seen] == [1, 2]
+    np.testing.assert_array_equal(model.item_vectors, fitted(n_layers=2).item_vectors)

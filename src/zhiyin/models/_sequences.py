@@ -195,6 +195,7 @@ class SequenceRecommender(VectorRecommender):
 
         from zhiyin.nn.codes import svd_codes
         from zhiyin.nn.distributed import neighbours, world
+        from zhiyin.nn.encoder import compiled
         from zhiyin.nn.items import ProductItems
         from zhiyin.nn.memory import check_memory
         from zhiyin.nn.reading import Reading
@@ -232,7 +233,10 @@ class SequenceRecommender(VectorRecommender):
             run,
             self.name,
             {"model": self.name, "settings": self.config.model_dump(mode="json"), "data": train.content_hash},
+            watch=run.watch,
         )
+        if run.compile:
+            compiled(self.net)
         self.trained = training.go()
         self._settle()
 

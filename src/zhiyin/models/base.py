@@ -204,6 +204,37 @@ class Recommender(Component):
         parts = self._in_blocks(block, len(batch), run or Run(), "score")
         return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
 
+    def score_pairs(self, queries: Asked, items: Sequence[str] | IntVector, run: Run | None = None) -> FloatVector:
+        """(n,) the score of pair `i`: query `i` and item `i` (ids, or numbers of the model's vocabulary).
+
+        Raises:
+            DataError: there is not one item for each query, or an item is unknown.
+        """
+        batch = self.encode(queries)
+        numbers = self._paired(batch, items)
+
+        def block(start: int, stop: int) -> FloatVector:
+            return self._score_pairs(batch.slice(start, stop), numbers[start:stop])
+
+        parts = self._in_blocks(block, len(batch), run or Run(), "score pairs")
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:
+        """(n,) the score of each pair."""
+        return self._score(queries)[np.arange(len(items)), items]
+
+    def _paired(self, batch: Queries, items: Sequence[str] | IntVector) -> IntVector:
+        """(n,) the numbers of the items of pairs."""
+        given = isinstance(items, np.ndarray) and items.dtype.kind in "iu"
+        numbers: AnyArray = np.asarray(items) if given else self._numbers(items)
+        if len(numbers) != len(batch):
+            raise DataError(f"{len(batch)} queries came with {len(numbers)} items; one item for each query is expected")
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.n_items:
+            raise DataError(
+                f"item numbers from {numbers.min()} to {numbers.max()} came, the catalogue has 0 to {self.n_items - 1}"
+            )
+        return numbers.astype(np.int32)
+
     def encode(self, queries: Asked) -> Queries:
         """Queries in the numbers of the model's own vocabulary, without events that are later than their moment."""
         if isinstance(queries, Query):
@@ -310,6 +341,12 @@ class VectorRecommender(Recommender):
             scores[silent] = NOTHING
         return scores
 
+    def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:
+        if type(self)._score is not VectorRecommender._score:
+            return super()._score_pairs(queries, items)
+        found = np.einsum("qd,qd->q", self._encode(queries), self.item_vectors[items])
+        return np.where(np.isnan(found), NOTHING, found)
+
     def _best(
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
     ) -> tuple[IntMatrix, FloatMatrix]:
@@ -335,15 +372,7 @@ class RatingPredictor(Recommender):
             DataError: there is not one item for each query, an item is unknown, or values are not known.
         """
         batch = self.encode(queries)
-        given = isinstance(items, np.ndarray) and items.dtype.kind in "iu"
-        numbers: AnyArray = np.asarray(items) if given else self._numbers(items)
-        if len(numbers) != len(batch):
-            raise DataError(f"{len(batch)} queries came with {len(numbers)} items; one item for each query is expected")
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.n_items:
-            raise DataError(
-                f"item numbers from {numbers.min()} to {numbers.max()} came, the catalogue has 0 to {self.n_items - 1}"
-            )
-        return self._predict(batch, numbers.astype(np.int32))
+        return self._predict(batch, self._paired(batch, items))
 
     def _predict(self, queries: Queries, items: IntVector) -> FloatVector:
         raise NotImplementedError

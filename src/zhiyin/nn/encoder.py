@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zhiyin.nn.batches import Batch
-from zhiyin.nn.blocks import HSTU, Dropout, LiGR, PreNorm
+from zhiyin.nn.blocks import HSTU, Block, Dropout, LiGR, PreNorm
 from zhiyin.nn.items import ItemTable
 from zhiyin.nn.relations import Relations
 
@@ -136,6 +136,9 @@ class TransformerEncoder(Encoder):
         return self.leave(x)
 
 
-def count_parameters(module: nn.Module) -> int:
-    """How many numbers a module learns."""
-    return sum(one.numel() for one in module.parameters() if one.requires_grad)
+def compiled(net: nn.Module) -> None:
+    """Let torch compile, when they are first used, the halves of each block before and after attention."""
+    for one in net.modules():
+        if isinstance(one, Block):
+            one.project = torch.compile(one.project, dynamic=True)  # type: ignore[method-assign]
+            one.mix = torch.compile(one.mix, dynamic=True)  # type: ignore[method-assign]

@@ -96,6 +96,15 @@ class RecommenderSuite:
             assert one.ids() == whole.ids(row)
             np.testing.assert_allclose(one.scores[0], whole.scores[row], rtol=2e-4, atol=1e-5)
 
+    def test_pairs_are_scored_as_lists_are(self) -> None:
+        world = tastes()
+        model, queries = self.known(), world.queries(np.arange(30))
+        items = np.arange(30, dtype=np.int32) * 2
+        whole = model._score(model.encode(queries))
+        pairs = model.score_pairs(queries, items)
+        np.testing.assert_allclose(pairs, whole[np.arange(30), items], rtol=1e-4, atol=1e-5)
+        assert "one item for each" in raises(DataError, lambda: model.score_pairs(queries, items[:3]))
+
     def test_small_blocks_change_nothing(self) -> None:
         world = tastes(n_users=300, n_items=400)
         model = self.fitted(world)
