@@ -222,8 +222,9 @@ class Training:
     def _tracked(self, batches: Sequence[T], epoch: int) -> Iterator[T]:
         said = f"{self.name}: epoch {epoch} of {self.plan.epochs}"
         if self.trained.epochs:
-            last = self.trained.epochs[-1]
-            said += f", loss {last.loss:.3f}, {last.events * len(self.trained.epochs) / last.seconds:,.0f} events/s"
+            last, done = self.trained.epochs[-1], len(self.trained.epochs)
+            said += f", loss {last.loss:.3f}, {last.events * done / max(last.seconds, 1e-9):,.0f} events/s"
+            said += f", at most {span((self.plan.epochs - done) * last.seconds / done)} more"
         if self.trained.best_epoch:
             said += f", validation {self.trained.best:.4f} at {self.trained.best_epoch}"
         return (Silent() if self.world.rank else self.run.progress).track(batches, len(batches), said)
@@ -267,6 +268,19 @@ class Average:
             kept = own.clone()
             own.copy_(mean)
             mean.copy_(kept)
+
+
+def span(seconds: float) -> str:
+    """A time to wait, in words.
+
+    >>> span(8.2), span(95), span(7300)
+    ('8 s', '1 min 35 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def rate(plan: Plan, done: float) -> float:
