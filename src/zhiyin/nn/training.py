@@ -274,7 +274,7 @@ def span(seconds: float) -> str:
     """A time to wait, in words.
 
     >>> span(8.2), span(95), span(7300)
-    ('8 s', '1 min 35 s', '2 h 2 min')
+    ('8 s', '1 min 35 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:
