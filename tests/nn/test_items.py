@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.nn.encoder import count_parameters
 from zhiyin.nn.items import SPARSE_FROM, ItemTable, PlainItems, ProductItems
 from zhiyin.nn.optimizers import Optimizers
 from zhiyin.nn.training import Epoch, Plan, Training
@@ -66,7 +65,7 @@ def test_items_that_share_a_piece_share_its_gradient() -> None:
 def test_product_items_learn_pieces_alone_and_keep_small_codes(n_codes: int, dtype: torch.dtype) -> None:
     wide = torch.full((N_ITEMS, 3), n_codes - 1)
     items = ProductItems(wide, WIDTH, n_codes)
-    assert count_parameters(items) == 3 * n_codes * WIDTH // 3
+    assert sum(one.numel() for one in items.parameters()) == 3 * n_codes * WIDTH // 3
     assert items.codes.dtype == dtype
     assert torch.equal(items.codes.long(), wide)
     nn.init.normal_(items.weight)

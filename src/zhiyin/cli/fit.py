@@ -51,13 +51,14 @@ def fit(
     check_free(out, overwrite, "config.json")
     run = replace(opt.make_run(seed, threads), device=device, checkpoint=checkpoint)
     dataset = opt.open_data(data, run)
-    _fit(recommender, dataset, run, hold_out)
+    learn(recommender, dataset, run, hold_out)
     recommender.save(out, overwrite=overwrite)
     history = opt.csv_line(dataset.items.decode(dataset.histories.of(0)[:2]))
     note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--data', data, '--history', history)}")
 
 
-def _fit(model: Recommender, dataset: Dataset, run: Run, hold_out: bool) -> None:
+def learn(model: Recommender, dataset: Dataset, run: Run, hold_out: bool = True) -> None:
+    """Fit a model; one that stops early is told when by the last event of each user, if that is to be held out."""
     from zhiyin.cli._terminal import note
     from zhiyin.splitting import LeaveLastOut
 

@@ -112,11 +112,13 @@ def _affordable(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _save(report: Report, dataset: Dataset, out: Path, run: Run) -> Recommender:
-    """Fit the best model that looks at the history once more, on all events, and save it."""
+    """Fit the best model that looks at the history once more, as `zhiyin fit` does, and save it."""
     from zhiyin import models
+    from zhiyin.cli.fit import learn
 
     best = next((one for one in report.models if one.component not in IMPERSONAL), report.best)
-    model: Recommender = models.get(best.component)(**best.settings).fit(dataset, run=run)
+    model: Recommender = models.get(best.component)(**best.settings)
+    learn(model, dataset, run)
     model.save(out / "model", overwrite=True)
     return model
 

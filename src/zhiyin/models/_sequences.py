@@ -324,10 +324,9 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.metrics import NDCG
         from zhiyin.metrics.base import Lists, World
 
-        n, most = len(validation), self.config.measured_cases
-        cases = validation
-        if n > most:
-            cases = validation.take(np.sort(run.generator("measured cases").permutation(n)[:most]))
+        cases, most = self._asked_for(validation), self.config.measured_cases
+        if len(cases) > most:
+            cases = cases.take(np.sort(run.generator("measured cases").permutation(len(cases))[:most]))
         k = min(10, self.n_items)
         metric, world = NDCG(k=k), World(self.n_items, self.popularity)
 
@@ -337,6 +336,19 @@ class SequenceRecommender(VectorRecommender):
             return float(metric.overall(Lists(found.items, cases.targets, cases.queries.histories, world)))
 
         return measure
+
+    def _asked_for(self, validation: Cases) -> Cases:
+        """The cases that ask for what is learnt: with `target_kind`, those with a target of that kind."""
+        kind = validation.targets.kind
+        if self.config.target_kind is None or kind is None:
+            return validation
+        targets = validation.targets.keep(np.equal(kind, self.kinds.index(self.config.target_kind)))
+        if not targets.n_events:
+            raise DataError(
+                f"no validation case of {self.name} has a target of the kind {self.config.target_kind!r}, so nothing "
+                "says when to stop; fit without a validation part, or split otherwise"
+            )
+        return Cases(validation.queries, targets).take(targets.lengths > 0)
 
     def _plan(self) -> Plan:
         from zhiyin.nn.training import Plan
@@ -355,8 +367,11 @@ class SequenceRecommender(VectorRecommender):
 
     def _settle(self) -> None:
         """Take the item vectors from the net."""
+        import torch
+
         self.net.eval()
-        self.item_vectors = self.net.held_all().detach().cpu().numpy()
+        with torch.no_grad():
+            self.item_vectors = self.net.held_all().cpu().numpy()
 
     # ------------------------------------------------------------------ answering
 

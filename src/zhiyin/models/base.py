@@ -141,7 +141,11 @@ class Recommender(Component):
             "items": train.n_items,
             "clock": train.clock,
         }
-        self._fit(train, validation, run or Run())
+        try:
+            self._fit(train, validation, run or Run())
+        except BaseException:
+            self.items = None  # half a model is none
+            raise
         return self
 
     def recommend(

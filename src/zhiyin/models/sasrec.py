@@ -7,15 +7,11 @@ cross-entropy with one negative (Klenitskiy and Vasilev, RecSys 2023). gSASRec (
 
 from __future__ import annotations
 
-from zhiyin.config import Search, setting
 from zhiyin.models.transformer import Transformer, TransformerConfig
 
 
 class SASRecConfig(TransformerConfig):
     """Settings of `sasrec`."""
-
-    n_layers: int = setting(2, ge=1, le=64, search=Search(1, 4))
-    """How many blocks stand on each other."""
 
 
 class SASRec(Transformer):

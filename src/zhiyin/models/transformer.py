@@ -91,5 +91,7 @@ class Transformer(SequenceRecommender):
 
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         maker = super()._maker(device)
+        if "time" in self.config.relations and self.trained_on["clock"] == "time":
+            maker.blind = self.config.blind
         maker.objective, maker.horizon, maker.masked = self.config.objective, self.config.horizon, self.config.masked
         return maker

@@ -37,6 +37,9 @@ SPANS = 40
 VALUES = 20
 """At most so many buckets of values, beside one for none."""
 
+SAMPLED = 1_000_000
+"""About so many events say where the quantiles are."""
+
 STEPS = 8
 """Buckets of places in a session: 0, 1, 2-3, 4-7, ..."""
 
@@ -58,7 +61,7 @@ class Reading:
     def fit(cls, features: Sequence[str], max_length: int, histories: Histories, n_kinds: int) -> Reading:
         """The features that the histories have a column for."""
         known = set(histories.columns())
-        taken = tuple(name for name in features if name not in NEEDS or NEEDS[name] in known)
+        taken = tuple(name for name in dict.fromkeys(features) if name not in NEEDS or NEEDS[name] in known)
         edges = _edges(histories.value) if "value" in taken else np.zeros(0, np.float32)
         return cls(taken, max_length, n_kinds, edges)
 
@@ -160,8 +163,11 @@ def _steps(session: IntVector, position: LongVector) -> LongVector:
 
 
 def _edges(values: FloatVector | None) -> FloatVector:
-    """Between different values where there are few, else between quantiles."""
-    known = np.unique(values[~np.isnan(values)]) if values is not None else np.zeros(0, np.float32)
+    """Between different values where there are few, else between quantiles of the events."""
+    if values is None:
+        return np.zeros(0, np.float32)
+    every = values[np.isfinite(values)]
+    known = np.unique(every)
     if len(known) > VALUES:
-        known = np.unique(np.quantile(known, np.linspace(0, 1, VALUES)))
+        known = np.unique(np.quantile(every[:: max(1, len(every) // SAMPLED)], np.linspace(0, 1, VALUES)))
     return ((known[1:] + known[:-1]) / 2).astype(np.float32)
