@@ -51,6 +51,10 @@ class Run:
     watch: Callable[[Any], None] | None = None
     """Called with what is known of each epoch of a training; see `zhiyin.nn.watching` for TensorBoard and MLflow."""
 
+    def __post_init__(self) -> None:
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", Path(self.checkpoint))
+
     def generator(self, purpose: str) -> np.random.Generator:
         """A random generator of its own for each purpose, so that adding one draw somewhere does not change another.
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from zhiyin.data.histories import Query
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories, Query
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models.base import FILLED
 from zhiyin.models.bert4rec import BERT4Rec
@@ -83,6 +84,17 @@ def test_what_does_not_fit_together_is_refused_and_nothing_is_added(model) -> No
     with pytest.raises(DataError, match="values are given for the new events alone"):
         live.add(["i0003"], times=[12], values=[1.0])
     assert live.query.items == ("i0001", "i0002")
+
+
+def test_a_kind_that_is_not_known_is_refused_and_nothing_is_added() -> None:
+    flat = Histories.of_lists([[0, 1, 2, 3]] * 4)
+    kind = np.tile(np.array([0, 1], np.uint8), 8)
+    world = Dataset.of(Histories(flat.offsets, flat.item, kind=kind), list("abcd"), kinds=("view", "buy"))
+    live = SASRec(**OPTIONS, features=("kind",)).fit(world, run=Run(seed=1, threads=1)).live()
+    live.add(["a"], kinds=["view"])
+    with pytest.raises(DataError, match="did you mean"):
+        live.add(["b"], kinds=["bui"])
+    assert live.recommend(2).ids() and len(live) == 1
 
 
 def test_a_model_of_both_sides_has_no_live_history() -> None:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Query
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.gpt4rec import GPT4Rec
@@ -11,6 +13,7 @@ from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
 from zhiyin.run import Run
+from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.recommenders import RecommenderSuite
 from zhiyin.testing.worlds import tastes
 
@@ -143,6 +146,49 @@ class TestWhatIsTold:
         assert model.read == []
         assert model.net.relations.time is None
 
+    def test_kinds_are_known_by_their_names(self) -> None:
+        kind = np.arange(120, dtype=np.uint8) % 2
+        world = of_lists(*([0, 1, 2, 3, 4] * 3 for _ in range(8)), kind=kind)
+        model = fitted(world=world, features=("kind",))
+        asked = world.queries(np.arange(3))
+        turned = replace(
+            asked, histories=replace(asked.histories, kind=1 - asked.histories.kind), kinds=("buy", "view")
+        )
+        more = replace(asked, kinds=("view", "buy", "never met"))
+        for other in (turned, more):
+            np.testing.assert_array_equal(model._score(model.encode(other)), model._score(model.encode(asked)))
+        strange = replace(asked, histories=replace(asked.histories, kind=kind[: asked.histories.n_events] * 0 + 2))
+        unknown = replace(asked, histories=asked.histories.without("kind"))
+        found = model._score(model.encode(replace(strange, kinds=("view", "buy", "never met"))))
+        np.testing.assert_array_equal(found, model._score(unknown))
+
+    def test_kinds_without_names_are_refused(self) -> None:
+        flat = Histories.of_lists([[0, 1, 2]] * 3)
+        world = Dataset.of(Histories(flat.offsets, flat.item, kind=np.full(9, 3, np.uint8)), ["a", "b", "c"])
+        with pytest.raises(DataError, match="kind number 3, and 0 kinds have names"):
+            fitted(world=world, features=("kind",))
+
+    def test_a_hidden_event_tells_nothing_that_comes_with_it(self) -> None:
+        """Values give items away; who is asked for an item does not have its value, in training as in a query."""
+        rng = np.random.default_rng(0)
+        lists = [np.roll(np.arange(5), -rng.integers(5)).tolist() for _ in range(60)]
+        flat = Histories.of_lists(lists)
+        time = np.tile(np.arange(5), 60) * 86_400_000_000
+        world = of_lists(*lists, value=flat.item.astype(np.float32), time=time, kind=(flat.item % 2).astype(np.uint8))
+        told = ("position", "value", "kind", "gap", "wait", "weekday")
+        model = fitted(BERT4Rec, world, features=told, epochs=1, blind=0.0)
+        maker, generator = model._maker(), np.random.default_rng(1)
+        windows = maker.epoch(world.histories, 100, generator)[0]
+        training, asked = maker.training(world.histories, windows, generator), maker.queries(world.queries())
+        last = np.cumsum(list(maker.reading.sizes.values())) - 1
+        for batch in (training, asked):
+            hidden = batch.features.numpy()[batch.hidden.numpy()]
+            for name in ("value", "kind", "gap"):
+                place = told.index(name)
+                assert (hidden[:, place] == last[place]).all(), name
+            wait = told.index("wait")
+            assert (hidden[:, wait] == last[wait - 1] + 1).all()  # it is asked for at its own moment
+
 
 class TestRepeats:
     def test_excluded_repeats_teach_nothing(self) -> None:
@@ -192,9 +238,44 @@ def test_training_that_is_taken_up_equals_one_that_was_not_interrupted(tmp_path,
     assert len(again.trained.epochs) == 4
 
 
-def test_validation_stops_training_and_keeps_the_best(tmp_path) -> None:
-    from zhiyin.splitting import LeaveLastOut
+def test_a_checkpoint_is_of_its_validation_part(tmp_path) -> None:
+    split = LeaveLastOut().split(tastes())
+    options = {**SMALL, "epochs": 2}
+    run = Run(seed=1, threads=1, checkpoint=str(tmp_path / "kept"))
+    SASRec(**options).fit(split.train, None, run)
+    with pytest.raises(ConfigError, match="validation"):
+        SASRec(**options).fit(split.train, split.validation, run)
 
+
+def test_several_models_have_a_checkpoint_each(tmp_path) -> None:
+    from zhiyin.evaluation.compare import fit
+
+    split = LeaveLastOut().split(tastes())
+    run = Run(seed=1, threads=1, checkpoint=tmp_path / "kept")
+    for model in (SASRec(**SMALL), SASRec(**{**SMALL, "epochs": 2}), HSTU(**{**SMALL, "epochs": 1})):
+        fit(model, split, run)
+    assert sorted(one.name.partition("-")[0] for one in run.checkpoint.iterdir()) == ["hstu", "sasrec", "sasrec"]
+
+
+def test_validation_asks_for_the_target_kind_alone() -> None:
+    world = of_lists(*([0, 1, 2, 3] for _ in range(20)), kind=np.tile(np.array([0, 1, 0, 1], np.uint8), 20))
+    split = LeaveLastOut().split(world)  # validation targets are views, test targets purchases
+    model = SASRec(**{**SMALL, "epochs": 1, "target_kind": "buy"})
+    with pytest.raises(DataError, match="no validation case"):
+        model.fit(split.train, split.validation, Run(seed=1, threads=1))
+    model.fit(split.train, split.test, Run(seed=1, threads=1))
+    assert len(model._asked_for(split.test)) == 20
+
+
+def test_a_fit_that_fails_leaves_no_half_model() -> None:
+    model = fitted()
+    with pytest.raises(DataError):
+        model.fit(of_lists([0], [1]))
+    with pytest.raises(NotFittedError):
+        model.recommend(Query.of(["i0001"]))
+
+
+def test_validation_stops_training_and_keeps_the_best(tmp_path) -> None:
     split = LeaveLastOut().split(tastes())
     model = SASRec(**{**SMALL, "epochs": 40, "patience": 2, "schedule": "constant"})
     model.fit(split.train, split.validation, Run(seed=1, threads=1))

@@ -223,3 +223,17 @@ def test_only_what_the_data_have_is_read() -> None:
     assert Reading.fit([], 4, few, 2).numbers({}, None, np.arange(3)).shape == (3, 0)
     full = histories(time=np.zeros(1, np.int64), value=np.zeros(1, np.float32), session=np.zeros(1, np.int32))
     assert Reading.fit(ALL, 4, full, 0).features == tuple(name for name in ALL if name != "kind")
+
+
+def test_value_buckets_hold_about_as_many_events_each() -> None:
+    """Most events have a small value: play counts, where quantiles of different values would leave one bucket full."""
+    value = np.random.default_rng(0).zipf(1.6, 20_000).astype(np.float32)
+    value[:5] = np.nan, np.inf, -np.inf, np.nan, np.inf
+    reading = Reading.fit(
+        ("value", "value"), 5, Histories.of_lengths([len(value)], item=np.zeros(len(value), np.int32), value=value), 0
+    )
+    assert reading.features == ("value",)
+    found = reading.numbers({"value": value}, None, np.zeros(len(value), np.int64))[:, 0]
+    share = np.bincount(found) / len(value)
+    ones = np.mean(value == 1)
+    assert share.max() <= ones + 0.02

@@ -210,7 +210,7 @@ class Dataset:
         histories = self.histories.take(rows)
         if now is None and self.clock == "time" and self.n_events:
             now = np.full(len(rows), int(self.histories.time.max()) + 1, np.int64)  # type: ignore[union-attr]
-        return Queries(histories, self.items, now, tuple(self.users.decode(rows)))
+        return Queries(histories, self.items, now, tuple(self.users.decode(rows)), kinds=self.kinds)
 
     def query_of(self, user_id: str) -> Queries:
         """The history of one user, by id, as a query.

@@ -201,7 +201,7 @@ class Queries:
 
     `now` (n,) int64 microseconds, or None where no time is known; `users` the users' ids, or None for strangers;
     `context` columns of length n; `unknown` (n,) int32: how many events of each history were left out as their item
-    is not in the vocabulary.
+    is not in the vocabulary; `kinds` the names of the kinds of events, by their numbers, where they are known.
     """
 
     histories: Histories
@@ -210,6 +210,7 @@ class Queries:
     users: tuple[str, ...] | None = None
     context: Mapping[str, AnyArray] = field(default_factory=dict)
     unknown: IntVector | None = None
+    kinds: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -253,6 +254,7 @@ class Queries:
             tuple(query.user_id or "" for query in queries) if any(query.user_id for query in queries) else None,
             {name: _told(queries, name) for name in _names(queries)},
             np.where(lengths > 0, missing, 0).astype(np.int32),
+            tuple(kinds),
         )
 
     def slice(self, start: int, stop: int) -> Queries:
@@ -282,6 +284,15 @@ class Queries:
         """The queries in blocks of at most `rows`."""
         for start in range(0, len(self), rows):
             yield self.slice(start, min(start + rows, len(self)))
+
+    def in_kinds(self, kinds: Sequence[str]) -> Queries:
+        """The same queries with the kinds of events in another order; what is not among them becomes `NO_KIND`."""
+        kind, wanted = self.histories.kind, tuple(kinds)
+        if kind is None or not self.kinds or self.kinds == wanted:
+            return self
+        table = np.full(NO_KIND + 1, NO_KIND, np.uint8)
+        table[: len(self.kinds)] = [wanted.index(one) if one in wanted else NO_KIND for one in self.kinds]
+        return replace(self, histories=replace(self.histories, kind=table[kind]), kinds=wanted)
 
     def translate(self, items: Vocabulary) -> Queries:
         """The same queries in another vocabulary; events on items that it lacks are left out and counted."""

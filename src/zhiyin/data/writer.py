@@ -20,6 +20,7 @@ from zhiyin.artifacts import to_json
 from zhiyin.data.blocks import blocks_of
 from zhiyin.data.dataset import Dataset, Manifest, write_tables
 from zhiyin.data.engine import Engine
+from zhiyin.data.histories import NO_KIND
 from zhiyin.data.steps.base import Events
 from zhiyin.errors import DataError
 from zhiyin.run import Run
@@ -161,9 +162,9 @@ def _kinds(engine: Engine, events: Events) -> tuple[IntVector, tuple[str, ...]]:
     found = engine.fetch(f"SELECT DISTINCT kind_number FROM {events.table}").column("kind_number").to_pylist()
     named = {number: UNKNOWN_KIND if number is None else events.kinds[number] for number in found}
     kinds = sorted(set(named.values()))
-    if len(kinds) > 256:
+    if len(kinds) > NO_KIND:
         raise DataError(
-            f"{len(kinds):,} kinds of events came, at most 256 can be kept; is it the right column? If not, name "
+            f"{len(kinds):,} kinds of events came, at most {NO_KIND} can be kept; is it the right column? If not, name "
             'another, or none: roles={"kind": ""} (at the prompt --role kind=)'
         )
     rows = np.full(len(events.kinds) + 1, -1, np.int32)

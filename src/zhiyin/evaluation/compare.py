@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,8 +121,12 @@ def split_of(dataset: Dataset, split: str | Splitter | Split) -> Split:
 def fit(model: Recommender, split: Split, run: Run) -> str:
     """Fit a model on what it may see; returns a word for that part.
 
-    Models that stop early learn from train and stop on validation; all others learn from both together.
+    Models that stop early learn from train and stop on validation; all others learn from both together. A checkpoint is
+    each model's own, by its name and settings.
     """
+    if run.checkpoint is not None:
+        settings = zlib.crc32(model.config.model_dump_json().encode())
+        run = replace(run, checkpoint=run.checkpoint / f"{model.name.replace(':', '.')}-{settings:08x}")
     if model.uses_validation and split.validation is not None:
         model.fit(split.train, split.validation, run)
         return "train, stopped on validation"

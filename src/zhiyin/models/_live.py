@@ -45,10 +45,11 @@ class LiveHistory:
         """Add events, oldest first, at the end of the history.
 
         Raises:
-            DataError: a column is given for the new events and not for the earlier ones, or the other way round, or the
-                new events are older than those before them.
+            DataError: a column is given for the new events and not for the earlier ones, or the other way round; the
+                new events are older than those before them; or a kind is not known.
         """
         new, old = Query.of(items, times, values, kinds), self.query
+        self.model.encode(new)  # refuses a kind that is not known
         self.query = replace(
             old,
             items=old.items + new.items,
@@ -78,7 +79,8 @@ class LiveHistory:
         if first != self._first or self._live.known >= min(n, room):
             self._live.clear()
             self._first = first
-        found: FloatMatrix = self._live.state(self.model._maker().queries(batch)).numpy()[None]
+        device = next(self.model.net.parameters()).device
+        found: FloatMatrix = self._live.state(self.model._maker(device).queries(batch)).cpu().numpy()[None]
         return found
 
 

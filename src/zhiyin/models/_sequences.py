@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
+from zhiyin.arrays import FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
-from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
-from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
+from zhiyin.errors import DataError
+from zhiyin.models._answers import answers, digest, learnable, may_learn
+from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
+from zhiyin.models._torch import device_of, torch_of
 from zhiyin.models.base import VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -37,75 +39,8 @@ QUERY_EVENTS = 16_384
 
 WEIGHTS = "weights.safetensors"
 
-SOFTMAX_ITEMS = 5_000
-"""The largest catalogue for which `loss="auto"` is the softmax over all items."""
-
 N_CODES = 256
 """Different codes in each part of an item's vector: a byte each."""
-
-Feature: TypeAlias = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
-
-
-class SequenceConfig(Config):
-    """Settings that every sequence model has."""
-
-    embedding_size: int = setting(64, ge=4, le=4096, search=Search(32, 256, log=True))
-    """The length of a vector."""
-    codes: int = setting(0, ge=0, le=256)
-    """Where rows of a table are too much: so many codes name the shared pieces of which each item's vector is put
-    together (divides `embedding_size`; 8 suit a million items). 0: a row for each item."""
-    max_length: int = setting(200, ge=2, le=20_000)
-    """The longest history that is looked at; of a longer one, the last events."""
-    dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
-    """The share of numbers that are dropped at random in training."""
-    loss: Literal["auto", "softmax", "sampled_softmax", "bce", "gbce"] = "auto"
-    """What training minimises: over all items, or against `n_negatives`. `auto` is softmax in a catalogue of up to
-    5,000 items, where it costs little, and sampled_softmax in a larger one."""
-    n_negatives: int = setting(512, ge=1, search=Search(64, 4096, log=True))
-    """How many items every answer of a batch is held against, but for `softmax`."""
-    negatives: Literal["uniform", "popularity", "mixed", "in_batch"] = "uniform"
-    """How they are drawn."""
-    corrected: bool = False
-    """Whether a sampled loss corrects for how often an item is drawn (logQ)."""
-    temperature: float | None = setting(None, gt=0, le=1, search=Search(0.03, 0.2, log=True))
-    """Hold states against the directions of item vectors: scores are cosines divided by this. None: plain products."""
-    calibration: float = setting(0.75, ge=0, le=1)
-    """`gbce`'s t: 0 is plain BCE, 1 undoes the overconfidence that sampling brings."""
-    features: tuple[Feature, ...] = ("position",)
-    """What is told of an event beside its item; what the data lack is left out."""
-    item_features: tuple[str, ...] = ()
-    """Columns of the item table (text, lists of text, numbers) whose values have vectors that their items share."""
-    user_features: tuple[str, ...] = ()
-    """Columns of the user table (text, numbers) that are told of each event. A query says them in its `context`, or
-    names a user: what the table says of users is kept in the model."""
-    blind: float = setting(0.1, ge=0, lt=1)
-    """The share of training histories that are told of their items alone, as some queries will, and of those that are
-    a stranger's; matters only with features of the data or of users."""
-    repeats: Literal["exclude", "allow", "predict"] = "allow"
-    """Answers that are in the history already: `exclude` learns nothing from them, `allow` does, `predict` does and
-    measures with them (then ask with `exclude_seen=False`)."""
-    target_kind: str | None = None
-    """Learn to foretell events of this kind alone; the others are still history."""
-    epochs: int = setting(40, ge=1, search=Search(5, 200))
-    """How often training sees every event, at most."""
-    batch_size: int = setting(6400, ge=1)
-    """Events in a batch."""
-    learning_rate: float = setting(1e-3, gt=0, search=Search(1e-4, 1e-2, log=True))
-    """Of Adam."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """How the learning rate goes on from its full value."""
-    warmup: float = setting(1.0, ge=0)
-    """Epochs in which the learning rate rises to its full value."""
-    regularization: float = setting(0.0, ge=0)
-    """Decay of the matrices."""
-    average: float = setting(0.998, ge=0, lt=1)
-    """Decay of the moving average of the weights, which is what is kept; 0 for none."""
-    patience: int = setting(5, ge=1)
-    """Training stops after so many measurements on the validation part without a better one."""
-    measure_every: int = setting(1, ge=1)
-    """Epochs between measurements."""
-    measured_cases: int = setting(10_000, ge=1)
-    """At most so many validation cases are measured, the same ones each time."""
 
 
 class SequenceRecommender(VectorRecommender):
@@ -178,7 +113,7 @@ class SequenceRecommender(VectorRecommender):
             max_length=min(own.max_length, longest),
             n_items=self.n_items,
             hidden=options.get("hidden_size"),
-            n_negatives=None if self._loss_name() == "softmax" else min(own.n_negatives, self.n_items),
+            n_negatives=None if self.config.loss_for(self.n_items) == "softmax" else min(own.n_negatives, self.n_items),
             table_rows=rows,
             row_width=own.embedding_size // own.codes if own.codes else None,
             sparse=getattr(self._own_items(), "sparse", False),
@@ -232,12 +167,16 @@ class SequenceRecommender(VectorRecommender):
             self._plan(),
             run,
             self.name,
-            {"model": self.name, "settings": self.config.model_dump(mode="json"), "data": train.content_hash},
+            {
+                "model": self.name,
+                "settings": self.config.model_dump(mode="json"),
+                "data": train.content_hash,
+                "validation": None if validation is None else digest(validation),
+            },
             watch=run.watch,
         )
-        if run.compile:
-            compiled(self.net)
-        self.trained = training.go()
+        with compiled(self.net) if run.compile else nullcontext():
+            self.trained = training.go()
         self._settle()
 
     def _fit_sides(self, train: Dataset) -> IntMatrix | None:
@@ -266,10 +205,11 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
         from zhiyin.nn.negatives import NegativeSampler
 
-        own, net, answers, name = self.config, self.net, self._answers(train, histories), self._loss_name()
+        own, net, name = self.config, self.net, self.config.loss_for(self.n_items)
+        wanted = answers(histories, train.kinds, own, self.name)
         counts = train.popularity
-        if answers is not None:
-            counts = np.bincount(histories.item[answers], minlength=self.n_items)
+        if wanted is not None:
+            counts = np.bincount(histories.item[wanted], minlength=self.n_items)
         sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
         beta = gbce_beta(sampler.n, self.n_items, own.calibration) if name == "gbce" else 1.0
         prior = base_rate(sampler.n, beta)
@@ -278,7 +218,7 @@ class SequenceRecommender(VectorRecommender):
         others = world(maker.device)
 
         def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int, int]:
-            batch: Batch = maker.training(histories, windows, others.own(generator), answers, told)
+            batch: Batch = maker.training(histories, windows, others.own(generator), wanted, told)
             states, target = net(batch), batch.target
             assert target is not None
             if batch.places is not None:
@@ -292,32 +232,6 @@ class SequenceRecommender(VectorRecommender):
             return found, batch.n_events, len(target)
 
         return loss
-
-    def _loss_name(self) -> str:
-        if self.config.loss != "auto":
-            return self.config.loss
-        return "softmax" if self.n_items <= SOFTMAX_ITEMS else "sampled_softmax"
-
-    def _answers(self, train: Dataset, histories: Histories) -> BoolVector | None:
-        """(n_events,) which events training may ask for; None for all."""
-        own = self.config
-        found: BoolVector | None = None
-        if own.repeats == "exclude":
-            again = repeated_events(histories)
-            found = ~again if again.any() else None
-        if own.target_kind is not None:
-            if own.target_kind not in train.kinds:
-                raise ConfigError(unknown("target_kind", own.target_kind, train.kinds))
-            assert histories.kind is not None
-            wanted: BoolVector = np.equal(histories.kind, train.kinds.index(own.target_kind))
-            found = wanted if found is None else found & wanted
-        first = np.zeros(histories.n_events, bool)
-        first[histories.offsets[:-1]] = True
-        if found is not None and not (found & ~first).any():
-            wanted_kind = f"of the kind {own.target_kind!r} " if own.target_kind else ""
-            but = " that is no repeat" if own.repeats == "exclude" else ""
-            raise DataError(f"{self.name} finds no event {wanted_kind}to learn from that follows another one{but}")
-        return found
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
         """NDCG@10 on the validation cases, by the code that evaluation uses."""
@@ -423,57 +337,3 @@ class SequenceRecommender(VectorRecommender):
             said = str(error).splitlines()[1].strip()
             raise DataError(f"{folder / WEIGHTS} is not of this model: {said}; save the model anew") from None
         self._settle()
-
-
-def learnable(histories: Histories) -> Histories:
-    """The histories that have something to foretell: at least two events."""
-    many = may_learn(histories)
-    return histories if many.all() else histories.take(many)
-
-
-def may_learn(histories: Histories) -> BoolVector:
-    """(n,) which histories have something to foretell."""
-    return np.greater_equal(histories.lengths, 2)
-
-
-def repeated_events(histories: Histories) -> BoolVector:
-    """(n_events,) events on an item that the same history had before."""
-    order = np.lexsort((histories.item, histories.owner()))  # stable, so that the first of equals stays first
-    owner, item = histories.owner()[order], histories.item[order]
-    again = np.zeros(histories.n_events, bool)
-    again[order[1:]] = (owner[1:] == owner[:-1]) & (item[1:] == item[:-1])
-    return again
-
-
-def torch_of(name: str) -> None:
-    """See that torch is there, and let it have large pages where the system gives them: steps of one speed, not of two.
-
-    Raises:
-        MissingExtra: it is not.
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once, when torch first takes memory
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtra("sequence", "torch", name) from None
-
-
-def device_of(run: Run, name: str) -> torch.device:
-    """The device of a run.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    import torch
-
-    from zhiyin.nn.distributed import own_device
-
-    try:
-        device = own_device(torch.device(run.device))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        said = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{name} was asked to run on {run.device!r}, which is not there ({said}); use 'cpu'"
-        ) from None
-    return device

@@ -28,6 +28,7 @@ from zhiyin.models._filling import fill
 from zhiyin.models._reasons import reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
+from zhiyin.models._weights import check_weights, kind_weights
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
@@ -244,7 +245,7 @@ class Recommender(Component):
         if isinstance(queries, Query):
             queries = [queries]
         if isinstance(queries, Queries):
-            return until_now(queries.translate(self.vocabulary))
+            return until_now(queries.translate(self.vocabulary).in_kinds(self.kinds))
         return until_now(Queries.encode(queries, self.vocabulary, self.kinds, self.kind_weights))
 
     def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
@@ -380,32 +381,6 @@ class RatingPredictor(Recommender):
 
     def _predict(self, queries: Queries, items: IntVector) -> FloatVector:
         raise NotImplementedError
-
-
-def check_weights(train: Dataset) -> None:
-    """Refuse events whose weight is no number.
-
-    Raises:
-        DataError: some weight is NaN or infinite.
-    """
-    weight = train.histories.weight
-    wrong = 0 if weight is None else int(np.count_nonzero(~np.isfinite(weight)))
-    if wrong:
-        raise DataError(
-            f"{wrong:,} of {train.n_events:,} events of {train.name!r} have a weight that is NaN or infinite; give "
-            "each a number, or leave such events out"
-        )
-
-
-def kind_weights(train: Dataset) -> tuple[float, ...]:
-    """What an event of each kind weighs on average, 1 where there is none; empty where nothing is weighed by kind."""
-    kind, weight = train.histories.kind, train.histories.weight
-    if kind is None or weight is None:
-        return ()
-    count = np.bincount(kind, minlength=len(train.kinds))
-    total = np.bincount(kind, weight, len(train.kinds))
-    mean = np.divide(total, count, out=np.ones_like(total), where=count > 0)
-    return tuple(mean.tolist())
 
 
 def until_now(queries: Queries) -> Queries:

@@ -1,6 +1,7 @@
 """BERT4Rec: attention to both sides, learnt by guessing hidden items (Sun et al., CIKM 2019).
 
-A query is answered by hiding one more event after the history. The loss is the full softmax, as in the paper.
+A query is answered by hiding one more event after the history. The loss is the softmax over all items, as in the paper,
+where a catalogue is not too large for it (`loss="auto"`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ class BERT4RecConfig(TransformerConfig):
     """What an event answers: the item that is hidden in its place."""
     masked: float = setting(0.2, gt=0, lt=1)
     """The share of events that training hides; 0.2 suits long histories, 0.6 short ones."""
-    loss: Literal["auto", "softmax", "sampled_softmax", "bce", "gbce"] = "softmax"
-    """What training minimises: over all items, or against `n_negatives`."""
     epochs: int = setting(100, ge=1)
     """How often training sees every event, at most. A fifth of the answers of other models takes more epochs."""
 

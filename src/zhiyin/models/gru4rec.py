@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zhiyin.config import Search, setting
-from zhiyin.models._sequences import Feature, SequenceConfig, SequenceRecommender
+from zhiyin.models._sequence_config import SequenceConfig
+from zhiyin.models._sequences import SequenceRecommender
+from zhiyin.nn.reading import Feature
 
 if TYPE_CHECKING:
     from zhiyin.nn.encoder import Encoder

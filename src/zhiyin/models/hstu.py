@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from zhiyin.config import setting
-from zhiyin.models._sequences import Feature
 from zhiyin.models.transformer import Transformer, TransformerConfig
+from zhiyin.nn.reading import Feature
 
 
 class HSTUConfig(TransformerConfig):

@@ -14,7 +14,8 @@ from zhiyin.config import Search, setting
 from zhiyin.data.histories import Query
 from zhiyin.errors import ConfigError
 from zhiyin.models._live import LiveHistory
-from zhiyin.models._sequences import SequenceConfig, SequenceRecommender
+from zhiyin.models._sequence_config import SequenceConfig
+from zhiyin.models._sequences import SequenceRecommender
 
 if TYPE_CHECKING:
     import torch

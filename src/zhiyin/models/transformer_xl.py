@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Self
 from pydantic import model_validator
 
 from zhiyin.config import Search, setting
-from zhiyin.models._sequences import Feature, SequenceConfig, SequenceRecommender
+from zhiyin.models._sequence_config import SequenceConfig
+from zhiyin.models._sequences import SequenceRecommender
+from zhiyin.nn.reading import Feature
 
 if TYPE_CHECKING:
     from zhiyin.data.histories import Histories

@@ -1,9 +1,8 @@
-"""Zhiyin: the house recipe, the sequence model that our experiments found best.
+"""Zhiyin: the house recipe, a gated Transformer that is told what each event was worth.
 
 A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are instead
 of where they stand, and the value of each (a rating, a watch ratio) where there is one; the softmax over all items, or
-against 2,048 negatives that the batch shares; a warm-up, a cosine, and averaged weights. Why each part is what it is,
-with numbers and with what did not help, is in docs/experiments.md.
+against 2,048 negatives that the batch shares; a warm-up, a cosine, and averaged weights.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 from zhiyin.config import Search, setting
-from zhiyin.models._sequences import Feature
 from zhiyin.models.transformer import Transformer, TransformerConfig
+from zhiyin.nn.reading import Feature
 
 
 class ZhiyinConfig(TransformerConfig):

@@ -121,8 +121,9 @@ class BatchMaker:
         blind = np.repeat(generator.random(len(order)) < self.blind, length) if self.blind else None
         known = self._known(histories, start, users, generator)
         if self.objective == "masked":
-            batch = self._batch(histories, layout, event, None, order, blind, known)
-            return self._hide(batch, self._to_hide(layout, generator), answers, event)
+            hidden = self._to_hide(layout, generator)
+            batch = self._batch(histories, layout, event, None, order, blind, known, hidden)
+            return self._hide(batch, hidden, answers, event)
         asked = None if histories.time is None else histories.time[event + 1]
         batch = self._batch(histories, layout, event, asked, order, blind, known)
         answer = event + 1
@@ -170,14 +171,15 @@ class BatchMaker:
         event = np.arange(layout.n_events) + np.repeat(start - layout.offsets[:-1], length)
         last = layout.offsets[1:] - 1
         users = None if self.users is None else self.users.asked(queries)[order]
-        if masked:  # a hidden event is added, which borrows what is known of the last one
+        if masked:  # a hidden event is added, at the moment of the question; nothing else is known of it
             event[last] -= 1
             hidden = np.zeros(layout.n_events, bool)
             hidden[last] = True
             asked = None if past.time is None else past.time[event]
             if asked is not None and queries.now is not None:
                 asked[last] = queries.now[order]
-            return self._hide(self._batch(past, layout, event, asked, order, None, users), hidden, None, event)
+            batch = self._batch(past, layout, event, asked, order, None, users, hidden)
+            return self._hide(batch, hidden, None, event)
         return self._batch(past, layout, event, _asked(past, event, last, queries.now, order), order, None, users)
 
     def _batch(
@@ -189,13 +191,16 @@ class BatchMaker:
         order: LongVector,
         blind: BoolVector | None,
         users: IntMatrix | None,
+        hidden: BoolVector | None = None,
     ) -> Batch:
         """The batch of some events, which answer at `asked` (N,); `users` (n, n_columns) in the order of the batch."""
         columns = {name: column[event] for name, column in histories.columns().items()}
         time = columns.get("time")
         if time is not None and asked is None:
             asked = time
-        features = self.reading.numbers(columns, asked, layout.positions(), blind)
+        if time is not None and asked is not None and hidden is not None:
+            time = columns["time"] = np.where(hidden, asked, time)  # in training they are the same
+        features = self.reading.numbers(columns, asked, layout.positions(), blind, hidden)
         if users is not None:
             theirs = sum(self.reading.sizes.values()) + np.repeat(users, layout.lengths, axis=0)
             features = np.concatenate([features, theirs], 1)

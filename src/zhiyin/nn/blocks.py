@@ -18,7 +18,7 @@ from zhiyin.nn.layout import Layout
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask costs one random byte an element: on a CPU ten times cheaper than torch's.
+    """Dropout whose mask costs one random byte an element: on a CPU, torch's own costs more than a product.
 
     The rate is that of the nearest 256th, and what is kept is scaled by just that.
     """

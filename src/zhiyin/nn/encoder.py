@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -29,7 +30,26 @@ class Encoder(nn.Module):
 
     items: ItemTable
     norm: nn.LayerNorm
+    features: nn.EmbeddingBag | None
+    mask: nn.Parameter | None
+    """Stands for the item of an event that is hidden."""
     temperature: float | None = None
+
+    def enter(self, item: Tensor, features: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(..., d) what enters the first block.
+
+        Args:
+            item: (...) int64
+            features: (..., n_features) int64
+            hidden: (...) bool: events whose item the model must not know.
+        """
+        x = self.items(item)
+        if self.mask is not None and hidden is not None:
+            x = torch.where(hidden[..., None], self.mask, x)
+        if self.features is None:
+            return x
+        told = self.features(features.flatten(0, -2)).unflatten(0, features.shape[:-1])
+        return x + told
 
     def leave(self, x: Tensor) -> Tensor:
         """(..., d) the states, from what leaves the last block."""
@@ -111,22 +131,6 @@ class TransformerEncoder(Encoder):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def enter(self, item: Tensor, features: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """(..., d) what enters the first block.
-
-        Args:
-            item: (...) int64
-            features: (..., n_features) int64
-            hidden: (...) bool: events whose item the model must not know.
-        """
-        x = self.items(item)
-        if self.mask is not None and hidden is not None:
-            x = torch.where(hidden[..., None], self.mask, x)
-        if self.features is None:
-            return x
-        told = self.features(features.flatten(0, -2)).unflatten(0, features.shape[:-1])
-        return x + told
-
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
         x = self.drop(self.enter(batch.item, batch.features, batch.hidden))
@@ -136,9 +140,18 @@ class TransformerEncoder(Encoder):
         return self.leave(x)
 
 
-def compiled(net: nn.Module) -> None:
-    """Let torch compile, when they are first used, the halves of each block before and after attention."""
-    for one in net.modules():
-        if isinstance(one, Block):
-            one.project = torch.compile(one.project, dynamic=True)  # type: ignore[method-assign]
-            one.mix = torch.compile(one.mix, dynamic=True)  # type: ignore[method-assign]
+@contextmanager
+def compiled(net: nn.Module) -> Iterator[None]:
+    """Let torch compile, when they are first used, the halves of each block before and after attention.
+
+    Inside the block of a `with`: a net that is copied or saved afterwards must not carry what was compiled of this one.
+    """
+    blocks = [one for one in net.modules() if isinstance(one, Block)]
+    for one in blocks:
+        one.project = torch.compile(one.project, dynamic=True)  # type: ignore[method-assign]
+        one.mix = torch.compile(one.mix, dynamic=True)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for one in blocks:
+            del one.project, one.mix

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zhiyin.errors import ConfigError
 
 SPARSE_FROM = 200_000
-"""From so many rows on, a step touches only the rows of its own items: dense Adam is 9 times slower at a million."""
+"""From so many rows on, a step touches only the rows of its own items, as a step over all of them costs ever more."""
 
 
 class ItemTable(nn.Module):

@@ -41,7 +41,7 @@ class Live:
         """(d,) the state after the last event of a batch of one history, whose first `known` events are known here."""
         n, new = batch.n_events, slice(self.known, batch.n_events)
         x = self.encoder.enter(batch.item[new], batch.features[new])
-        bias = between(self.encoder.relations, new.start, n, batch.seconds, batch.asked)
+        bias = between(self.encoder.relations, new.start, n, batch.seconds, batch.asked, x.device)
         past: list[tuple[Tensor, Tensor]] = []
         for place, block in enumerate(self.encoder.blocks):
             assert isinstance(block, Block)
@@ -62,7 +62,14 @@ def attend_to(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, pointwise: float | 
     return weights @ v
 
 
-def between(relations: Relations | None, start: int, n: int, seconds: Tensor | None, asked: Tensor | None) -> Tensor:
+def between(
+    relations: Relations | None,
+    start: int,
+    n: int,
+    seconds: Tensor | None,
+    asked: Tensor | None,
+    device: torch.device | None = None,
+) -> Tensor:
     """(heads or 1, m, n) what is added to the products of events `start` to `n` with all n; hides what comes later.
 
     Args:
@@ -71,8 +78,9 @@ def between(relations: Relations | None, start: int, n: int, seconds: Tensor | N
         n: how many events there are.
         seconds: (..., n) int32 when each event was.
         asked: (..., n) int32 when each event answers.
+        device: of the result.
     """
-    apart = torch.arange(start, n)[:, None] - torch.arange(n)
+    apart = torch.arange(start, n, device=device)[:, None] - torch.arange(n, device=device)
     bias = torch.where(apart < 0, HIDDEN, 0.0)[None]
     if relations is None:
         return bias

@@ -1,7 +1,7 @@
 """Negatives: which items a batch is held against, drawn once for all of its rows.
 
-One draw for the batch makes the loss a product of two matrices: eleven times cheaper than negatives of each row's own
-at the same number. Every sampler says how often it expects each item, so that a loss can correct for it.
+One draw for the batch makes the loss a product of two matrices, far cheaper than negatives of each row's own. Every
+sampler says how often it expects each item, so that a loss can correct for it.
 """
 
 from __future__ import annotations

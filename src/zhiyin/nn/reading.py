@@ -14,6 +14,7 @@ import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector
 from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.errors import DataError
 
 Feature = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
 """`position`: the place in the window. `wait`: time from the event to the moment at which it answers. `gap`: time since
@@ -30,6 +31,9 @@ NEEDS: Mapping[str, str] = {
     "session": "session",
 }
 """The column that a feature is made from."""
+
+OWN = ("gap", "kind", "value", "session")
+"""What is known of an event only once it has happened."""
 
 SPANS = 40
 """Buckets of spans of time: below a second, then one for each factor of 1.7; 40 reach 1.7 ** 39 s."""
@@ -60,6 +64,10 @@ class Reading:
     @classmethod
     def fit(cls, features: Sequence[str], max_length: int, histories: Histories, n_kinds: int) -> Reading:
         """The features that the histories have a column for."""
+        if histories.kind is not None and "kind" in features:
+            named = histories.kind[histories.kind != NO_KIND]
+            if len(named) and int(named.max()) >= n_kinds:
+                raise DataError(f"events have the kind number {named.max()}, and {n_kinds} kinds have names; name each")
         known = set(histories.columns())
         taken = tuple(name for name in dict.fromkeys(features) if name not in NEEDS or NEEDS[name] in known)
         edges = _edges(histories.value) if "value" in taken else np.zeros(0, np.float32)
@@ -91,6 +99,7 @@ class Reading:
         asked: LongVector | None,
         position: LongVector,
         blind: BoolVector | None = None,
+        hidden: BoolVector | None = None,
     ) -> LongVector:
         """(N, n_features) int64 the buckets of events, each feature's own counted from where the last one's end.
 
@@ -99,6 +108,7 @@ class Reading:
             asked: (N,) int64 microseconds, the moment at which each event answers.
             position: (N,) the place of each event in its window.
             blind: (N,) events of which only the position shall be known.
+            hidden: (N,) events that are asked for: only their place and moment are known, as of one that is to come.
         """
         found = np.empty((len(position), len(self.features)), np.int64)
         start = 0
@@ -107,6 +117,8 @@ class Reading:
             column = self._column(name, events, asked, position, last)
             if blind is not None and name != "position":
                 column = np.where(blind, last, column)
+            if hidden is not None and name in OWN:
+                column = np.where(hidden, last, column)
             found[:, place] = start + column
             start += size
         return found

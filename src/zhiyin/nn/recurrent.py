@@ -54,7 +54,7 @@ class GRUEncoder(Encoder):
     ) -> None:
         super().__init__()
         hidden = hidden or width
-        self.items = items
+        self.items, self.mask = items, None
         self.features = nn.EmbeddingBag(sum(sizes.values()), width, mode="sum") if sizes else None
         self.inward = nn.LayerNorm(width)
         self.units = nn.ModuleList(nn.GRU(hidden if above else width, hidden) for above in range(n_layers))
@@ -67,9 +67,7 @@ class GRUEncoder(Encoder):
 
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
-        x = self.items(batch.item)
-        if self.features is not None:
-            x = x + self.features(batch.features)
+        x = self.enter(batch.item, batch.features)
         order, counts = by_time(batch.layout)
         place = torch.as_tensor(order, device=x.device)
         # The vectors are small before training; gates that hardly move learn slowly.

@@ -216,6 +216,7 @@ class TransformerXLEncoder(Encoder):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
+        self.mask = None
         self.items, self.width, self.segment, self.memory = items, width, segment, memory
         self.features = nn.EmbeddingBag(sum(sizes.values()), width, mode="sum") if sizes else None
         self.blocks = nn.ModuleList(
@@ -230,9 +231,7 @@ class TransformerXLEncoder(Encoder):
 
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
-        x = self.items(batch.item)
-        if self.features is not None:
-            x = x + self.features(batch.features)
+        x = self.enter(batch.item, batch.features)
         x = self.drop(x)
         _, size, memory = segments(batch.layout.groups[0].length, self.segment, self.memory)
         waves = sinusoids(memory + size, self.width, x)

@@ -225,6 +225,7 @@ def cases_of(dataset: Dataset, history: BoolVector, target: BoolVector, now: Lon
         dataset.items,
         when,
         tuple(dataset.users.decode(users)),
+        kinds=dataset.kinds,
     )
     return Cases(queries, chosen)
 

@@ -228,5 +228,7 @@ def _own_moment_cases(dataset: Dataset, places: LongVector, max_history: int | N
     past = Histories.of_lengths(lengths, **{name: column[flat] for name, column in columns.items()})
     one = np.ones(len(places), np.int64)
     targets = Histories.of_lengths(one, **{name: column[places] for name, column in columns.items()})
-    queries = Queries(past, dataset.items, columns["time"][places], tuple(dataset.users.decode(owner)))
+    queries = Queries(
+        past, dataset.items, columns["time"][places], tuple(dataset.users.decode(owner)), kinds=dataset.kinds
+    )
     return Cases(queries, targets)

@@ -1,0 +1,78 @@
+"""What a sequence model learns from: histories with something to foretell, and the events that may be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from zhiyin.arrays import BoolVector
+from zhiyin.data.histories import Histories
+from zhiyin.errors import ConfigError, DataError, unknown
+from zhiyin.models._sequence_config import SequenceConfig
+from zhiyin.splitting.base import Cases
+
+
+def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, name: str) -> BoolVector | None:
+    """(n_events,) which events training may ask for; None for all.
+
+    Args:
+        histories: to learn from, none of them empty.
+        kinds: the names of the kinds of events.
+        own: `repeats` and `target_kind` decide.
+        name: of the model, for messages.
+
+    Raises:
+        ConfigError: there is no such kind.
+        DataError: no event is left that follows another one.
+    """
+    found: BoolVector | None = None
+    if own.repeats == "exclude":
+        again = repeated_events(histories)
+        found = ~again if again.any() else None
+    if own.target_kind is not None:
+        if own.target_kind not in kinds or histories.kind is None:
+            raise ConfigError(unknown("target_kind", own.target_kind, kinds))
+        wanted: BoolVector = np.equal(histories.kind, list(kinds).index(own.target_kind))
+        found = wanted if found is None else found & wanted
+    first = np.zeros(histories.n_events, bool)
+    first[histories.offsets[:-1]] = True
+    if found is not None and not (found & ~first).any():
+        wanted_kind = f"of the kind {own.target_kind!r} " if own.target_kind else ""
+        but = " that is no repeat" if own.repeats == "exclude" else ""
+        raise DataError(f"{name} finds no event {wanted_kind}to learn from that follows another one{but}")
+    return found
+
+
+def learnable(histories: Histories) -> Histories:
+    """The histories that have something to foretell: at least two events."""
+    many = may_learn(histories)
+    return histories if many.all() else histories.take(many)
+
+
+def may_learn(histories: Histories) -> BoolVector:
+    """(n,) which histories have something to foretell."""
+    return np.greater_equal(histories.lengths, 2)
+
+
+def repeated_events(histories: Histories) -> BoolVector:
+    """(n_events,) events on an item that the same history had before."""
+    owner = histories.owner()
+    order = np.lexsort((histories.item, owner))  # stable, so that the first of equals stays first
+    owner, item = owner[order], histories.item[order]
+    again = np.zeros(histories.n_events, bool)
+    again[order[1:]] = (owner[1:] == owner[:-1]) & (item[1:] == item[:-1])
+    return again
+
+
+def digest(cases: Cases) -> str:
+    """A name for these cases: two that ask or expect something else have another."""
+    found = hashlib.sha256()
+    queries = cases.queries
+    for histories in (queries.histories, cases.targets):
+        for column in (histories.offsets, *histories.columns().values()):
+            found.update(np.ascontiguousarray(column).data)
+    if queries.now is not None:
+        found.update(np.ascontiguousarray(queries.now).data)
+    return found.hexdigest()[:16]

@@ -1,0 +1,79 @@
+"""The settings that every sequence model has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zhiyin.config import Config, Search, setting
+from zhiyin.nn.reading import Feature
+
+SOFTMAX_ITEMS = 5_000
+"""The largest catalogue for which `loss="auto"` is the softmax over all items."""
+
+
+class SequenceConfig(Config):
+    """Settings that every sequence model has."""
+
+    embedding_size: int = setting(64, ge=4, le=4096, search=Search(32, 256, log=True))
+    """The length of a vector."""
+    codes: int = setting(0, ge=0, le=256)
+    """Where rows of a table are too much: so many codes name the shared pieces of which each item's vector is put
+    together (divides `embedding_size`; 8 suit a million items). 0: a row for each item."""
+    max_length: int = setting(200, ge=2, le=20_000)
+    """The longest history that is looked at; of a longer one, the last events."""
+    dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
+    """The share of numbers that are dropped at random in training."""
+    loss: Literal["auto", "softmax", "sampled_softmax", "bce", "gbce"] = "auto"
+    """What training minimises: over all items, or against `n_negatives`. `auto` is softmax in a catalogue of up to
+    5,000 items, where it costs little, and sampled_softmax in a larger one."""
+    n_negatives: int = setting(512, ge=1, search=Search(64, 4096, log=True))
+    """How many items every answer of a batch is held against, but for `softmax`."""
+    negatives: Literal["uniform", "popularity", "mixed", "in_batch"] = "uniform"
+    """How they are drawn."""
+    corrected: bool = False
+    """Whether a sampled loss corrects for how often an item is drawn (logQ)."""
+    temperature: float | None = setting(None, gt=0, le=1, search=Search(0.03, 0.2, log=True))
+    """Hold states against the directions of item vectors: scores are cosines divided by this. None: plain products."""
+    calibration: float = setting(0.75, ge=0, le=1)
+    """`gbce`'s t: 0 is plain BCE, 1 undoes the overconfidence that sampling brings."""
+    features: tuple[Feature, ...] = ("position",)
+    """What is told of an event beside its item; what the data lack is left out."""
+    item_features: tuple[str, ...] = ()
+    """Columns of the item table (text, lists of text, numbers) whose values have vectors that their items share."""
+    user_features: tuple[str, ...] = ()
+    """Columns of the user table (text, numbers) that are told of each event. A query says them in its `context`, or
+    names a user: what the table says of users is kept in the model."""
+    blind: float = setting(0.1, ge=0, lt=1)
+    """The share of training histories that are told of their items alone, as some queries will, and of those that are
+    a stranger's; matters only with features of the data or of users."""
+    repeats: Literal["exclude", "allow", "predict"] = "allow"
+    """Answers that are in the history already: `exclude` learns nothing from them, `allow` does, `predict` does and
+    measures with them (then ask with `exclude_seen=False`)."""
+    target_kind: str | None = None
+    """Learn to foretell events of this kind alone; the others are still history."""
+    epochs: int = setting(40, ge=1, search=Search(5, 200))
+    """How often training sees every event, at most."""
+    batch_size: int = setting(6400, ge=1)
+    """Events in a batch."""
+    learning_rate: float = setting(1e-3, gt=0, search=Search(1e-4, 1e-2, log=True))
+    """Of Adam."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """How the learning rate goes on from its full value."""
+    warmup: float = setting(1.0, ge=0)
+    """Epochs in which the learning rate rises to its full value."""
+    regularization: float = setting(0.0, ge=0)
+    """Decay of the matrices."""
+    average: float = setting(0.998, ge=0, lt=1)
+    """Decay of the moving average of the weights, which is what is kept; 0 for none."""
+    patience: int = setting(5, ge=1)
+    """Training stops after so many measurements on the validation part without a better one."""
+    measure_every: int = setting(1, ge=1)
+    """Epochs between measurements."""
+    measured_cases: int = setting(10_000, ge=1)
+    """At most so many validation cases are measured, the same ones each time."""
+
+    def loss_for(self, n_items: int) -> str:
+        """The loss in a catalogue of so many items: `loss`, or what "auto" stands for."""
+        if self.loss != "auto":
+            return self.loss
+        return "softmax" if n_items <= SOFTMAX_ITEMS else "sampled_softmax"
