@@ -1,6 +1,6 @@
 """What sequence models cost: a training step, a query, all users, a million items, memory.
 
-    python benchmarks/sequences_speed.py --data FOLDER [--parts step loss query users long million memory]
+    python benchmarks/sequences_speed.py --data FOLDER [--parts step loss pieces query users long million memory]
 
 FOLDER holds sets of uniform Parquet. Run it on a quiet machine: every figure is of one process on all cores. The
 operations of a step are those that its sums need (forward once, backward twice; causal attention over the lower half),
@@ -28,6 +28,9 @@ from zhiyin.data.histories import Histories, Query
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
+from zhiyin.nn.attention import attend
+from zhiyin.nn.blocks import Dropout
+from zhiyin.nn.layout import Layout
 from zhiyin.nn.losses import Negatives, sampled_loss, softmax_loss
 from zhiyin.nn.training import Training
 from zhiyin.retrieval.exact import search
@@ -65,7 +68,7 @@ def operations(model: Any, lengths: np.ndarray, n_answers: int, n_items: int) ->
     gated = own.block == "ligr"
     matrices = (4 + 2 * gated) * own.embedding_size**2 + (2 + gated) * own.embedding_size * hidden
     pairs = float((lengths * (lengths + 1) / 2).sum())
-    candidates = n_items if model._loss_name() == "softmax" else min(own.n_negatives, n_items)
+    candidates = n_items if own.loss_for(n_items) == "softmax" else min(own.n_negatives, n_items)
     forward = own.n_layers * (events * matrices + 2 * pairs * own.embedding_size)
     forward += n_answers * candidates * own.embedding_size
     return 3 * 2 * forward
@@ -126,6 +129,27 @@ def loss_of(n_items: int) -> dict[str, float]:
 
     whole, some = best(full, 3), best(shared, 20)
     return {"full_ms": 1e3 * whole, "shared_ms": 1e3 * some, "times_faster": whole / some}
+
+
+def pieces(folder: Path) -> dict[str, Any]:
+    """Parts of a step beside torch's own, forward and backward: 32 sequences of 200 events, 2 heads of 32 numbers."""
+    layout = Layout.of(np.full(32, 200))
+    qkv = torch.randn(6400, 3 * WIDTH, requires_grad=True)
+    apart = [one.detach().requires_grad_() for one in qkv.unflatten(0, (32, 200)).unflatten(2, (3, 2, -1)).unbind(2)]
+    came, fused = torch.randn(6400, WIDTH), torch.nn.functional.scaled_dot_product_attention
+    states = torch.randn(6400, WIDTH)
+    ours, theirs = Dropout(0.2).train(), torch.nn.Dropout(0.2).train()
+
+    def torchs() -> None:
+        mixed = fused(*(one.transpose(1, 2) for one in apart), is_causal=True)
+        mixed.transpose(1, 2).flatten(0, 1).flatten(1).backward(came)
+
+    found: dict[str, tuple[float, float | None]] = {
+        "attention": (best(lambda: attend(qkv, layout, 2).backward(came), 20), best(torchs, 20)),
+        "dropout": (best(lambda: ours(states), 50), best(lambda: theirs(states), 50)),
+        "product of 6,400 x 64 and 64 x 64": (best(lambda: states @ states[:64], 50), None),
+    }
+    return {name: {"ms": 1e3 * one, "torch_ms": two and 1e3 * two} for name, (one, two) in found.items()}
 
 
 def query(folder: Path) -> dict[str, Any]:
@@ -285,6 +309,7 @@ def memory(folder: Path) -> dict[str, Any]:
 PARTS = {
     "step": step,
     "loss": loss,
+    "pieces": pieces,
     "query": query,
     "users": users,
     "long": long,

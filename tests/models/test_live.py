@@ -94,7 +94,8 @@ def test_a_kind_that_is_not_known_is_refused_and_nothing_is_added() -> None:
     live.add(["a"], kinds=["view"])
     with pytest.raises(DataError, match="did you mean"):
         live.add(["b"], kinds=["bui"])
-    assert live.recommend(2).ids() and len(live) == 1
+    assert len(live.recommend(2).ids()) == 2
+    assert len(live) == 1
 
 
 def test_a_model_of_both_sides_has_no_live_history() -> None:
