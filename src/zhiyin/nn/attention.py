@@ -4,8 +4,8 @@ Two ways to weigh: the softmax of scaled dot-product attention (Vaswani et al., 
 SiLU of HSTU (Zhai et al., ICML 2024, eq. 3), where the weights of an event need not sum to one. A bias on the products
 may be given for each group of the layout: relative positions, time apart.
 
-On a CPU this takes as long as torch's own fused attention (benchmarks/sequences_speed.py, part "pieces"), which gives no
-gradient to a bias and knows no pointwise weights. Elsewhere torch's is used wherever it can do what is asked.
+On a CPU this takes as long as torch's own fused attention (benchmarks/sequences_speed.py, part "pieces"), which gives
+no gradient to a bias and knows no pointwise weights. Elsewhere torch's is used wherever it can do what is asked.
 """
 
 from __future__ import annotations
