@@ -11,7 +11,7 @@ from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries, Query
 from zhiyin.errors import DataError
-from zhiyin.models.base import Recommender, until_now
+from zhiyin.models.base import Recommender
 from zhiyin.run import Run
 from zhiyin.testing.worlds import DAY, checkerboard, tastes
 
@@ -55,9 +55,9 @@ def test_weights_that_are_no_numbers_are_refused(name: str, wrong: float) -> Non
 def test_events_at_the_moment_itself_are_known_and_later_ones_are_not() -> None:
     past = Histories(np.array([0, 3, 4]), np.arange(4, dtype=np.int32), time=np.array([1, 2, 3, 9]) * DAY)
     queries = Queries(past, checkerboard().items, np.array([2, 1]) * DAY)
-    assert until_now(queries).histories.item.tolist() == [0, 1]
-    assert until_now(queries).histories.offsets.tolist() == [0, 2, 2]
-    assert until_now(replace(queries, now=None)).histories is past
+    assert queries.until_now().histories.item.tolist() == [0, 1]
+    assert queries.until_now().histories.offsets.tolist() == [0, 2, 2]
+    assert replace(queries, now=None).until_now().histories is past
     model = models.Popularity().fit(checkerboard())
     later = Query.of(["i002", "i004"], times=[5, 50], now=10)
     assert "i004" in model.recommend(later, 19, allow=["i004", "i006"]).ids()  # as of then it was not used yet

@@ -1,7 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Query
@@ -328,3 +330,49 @@ def test_a_compiled_net_learns_the_same_and_epochs_can_be_watched(monkeypatch) -
     assert sorted(asked) == ["mix", "mix", "project", "project"]
     assert [one.epoch for one in seen] == [1, 2]
     np.testing.assert_array_equal(model.item_vectors, fitted(n_layers=2).item_vectors)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "names"),
+    [
+        (Transformer, {"loss": "softmax", "n_negatives": 99, "negatives": "mixed"}, ["n_negatives", "negatives"]),
+        (Transformer, {"loss": "gbce", "calibration": 0.5, "negatives": "mixed"}, []),
+        (Transformer, {"loss": "bce", "calibration": 0.5, "horizon": 3, "masked": 0.3}, None),
+        (Transformer, {"objective": "all_action", "horizon": 3}, []),
+        (BERT4Rec, {"masked": 0.4, "loss": "softmax"}, []),
+        (HSTU, {"hidden_size": 32}, ["hidden_size"]),
+        (SASRec, {}, []),
+    ],
+)
+def test_settings_that_do_nothing_beside_others_are_named(model: type, options: dict, names: list | None) -> None:
+    expected = ["calibration", "horizon", "masked"] if names is None else names
+    assert list(model(**options).config.idle(1000)) == expected
+
+
+def test_what_has_no_effect_is_said(caplog) -> None:
+    world = tastes()
+    timeless = Dataset.of(world.histories.without("time"), world.item_table, world.user_table, clock="position")
+    fitted(Transformer, timeless, relations=("time",), horizon=3, epochs=1)
+    assert "no times, so relations in time are left out" in caplog.text
+    assert "horizon has no effect, as objective next looks no further than one event" in caplog.text
+
+
+def test_threads_are_those_of_the_run_and_then_as_before() -> None:
+    before, seen = torch.get_num_threads(), []
+    model = fitted(epochs=1, run=Run(seed=1, threads=before + 1))
+    assert torch.get_num_threads() == before
+    encode = model._encode
+    model._encode = lambda queries: seen.append(torch.get_num_threads()) or encode(queries)
+    model.recommend([Query.of(["0"])], k=1, run=Run(threads=before + 2))
+    assert seen == [before + 2]
+    assert torch.get_num_threads() == before
+
+
+def test_users_of_one_event_are_not_learnt_from_and_do_no_harm() -> None:
+    world = tastes()
+    lonely = Histories.of_lists([*map(list, np.split(world.histories.item, world.histories.offsets[1:-1])), [0], [1]])
+    plain = world.histories.without(*(set(world.histories.columns()) - {"item"}))
+    one = fitted(world=Dataset.of(plain, world.item_table, world.user_table, clock="position"), epochs=1)
+    users = pa.table({"user_id": [*world.users.ids.to_pylist(), "lonely", "lonelier"]})
+    two = fitted(world=Dataset.of(lonely, world.item_table, users, clock="position"), epochs=1)
+    assert one.trained.epochs[0].events == two.trained.epochs[0].events == world.n_events - world.n_users

@@ -77,7 +77,7 @@ def test_windows_cover_each_usable_event_once(ahead: bool, max_length: int) -> N
         assert windows[:, 1].min() >= 1
         assert windows[:, 1].max() <= max_length
         seen = np.concatenate([np.arange(start, start + length) for start, length in windows])
-        usable = np.ones(of.n_events, bool)
+        usable = np.repeat(of.lengths > 1, of.lengths)
         if ahead:
             usable[of.offsets[1:][of.lengths > 0] - 1] = False
         assert np.bincount(seen, minlength=of.n_events).tolist() == usable.astype(int).tolist()

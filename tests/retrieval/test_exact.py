@@ -107,10 +107,14 @@ def test_allowed_mask() -> None:
     assert mask.tolist() == [True, False, True, False]
 
 
+@pytest.mark.parametrize("at_once", [65_536, 64, 11])
 @pytest.mark.parametrize("seen", [False, True])
 @pytest.mark.parametrize("share", [None, 0.0, 0.02, 0.6])
 @pytest.mark.parametrize("run", [Run(threads=1), Run(threads=3, memory_mib=1)])
-def test_search_is_top_k_of_the_products(seen: bool, share: float | None, run: Run) -> None:
+def test_search_is_top_k_of_the_products(
+    seen: bool, share: float | None, run: Run, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "ITEMS_AT_ONCE", at_once)
     rng = np.random.default_rng(1)
     queries = rng.integers(-3, 4, (300, 5)).astype(np.float32)  # whole numbers: exact products, many ties
     vectors = rng.integers(-3, 4, (700, 5)).astype(np.float32)

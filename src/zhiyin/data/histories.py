@@ -294,6 +294,14 @@ class Queries:
         table[: len(self.kinds)] = [wanted.index(one) if one in wanted else NO_KIND for one in self.kinds]
         return replace(self, histories=replace(self.histories, kind=table[kind]), kinds=wanted)
 
+    def until_now(self) -> Queries:
+        """The same queries without the events that are later than their moment, which are not known then."""
+        past, now = self.histories, self.now
+        if now is None or past.time is None:
+            return self
+        known = past.time <= np.repeat(now, past.lengths)
+        return self if known.all() else replace(self, histories=past.keep(known))
+
     def translate(self, items: Vocabulary) -> Queries:
         """The same queries in another vocabulary; events on items that it lacks are left out and counted."""
         if items == self.items:

@@ -18,7 +18,7 @@ def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, nam
     """(n_events,) which events training may ask for; None for all.
 
     Args:
-        histories: to learn from, none of them empty.
+        histories: to learn from.
         kinds: the names of the kinds of events.
         own: `repeats` and `target_kind` decide.
         name: of the model, for messages.
@@ -37,18 +37,12 @@ def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, nam
         wanted: BoolVector = np.equal(histories.kind, list(kinds).index(own.target_kind))
         found = wanted if found is None else found & wanted
     first = np.zeros(histories.n_events, bool)
-    first[histories.offsets[:-1]] = True
+    first[histories.offsets[:-1][histories.lengths > 0]] = True
     if found is not None and not (found & ~first).any():
         wanted_kind = f"of the kind {own.target_kind!r} " if own.target_kind else ""
         but = " that is no repeat" if own.repeats == "exclude" else ""
         raise DataError(f"{name} finds no event {wanted_kind}to learn from that follows another one{but}")
     return found
-
-
-def learnable(histories: Histories) -> Histories:
-    """The histories that have something to foretell: at least two events."""
-    many = may_learn(histories)
-    return histories if many.all() else histories.take(many)
 
 
 def may_learn(histories: Histories) -> BoolVector:

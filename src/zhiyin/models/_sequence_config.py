@@ -72,6 +72,24 @@ class SequenceConfig(Config):
     measured_cases: int = setting(10_000, ge=1)
     """At most so many validation cases are measured, the same ones each time."""
 
+    def idle(self, n_items: int) -> dict[str, str]:
+        """The settings that were changed but do nothing beside the others, each with the reason."""
+        whys = self._without_use(self.loss_for(n_items))
+        fields = type(self).model_fields
+        return {
+            name: why for name, why in whys.items() if name in fields and getattr(self, name) != fields[name].default
+        }
+
+    def _without_use(self, loss: str) -> dict[str, str]:
+        """The settings that nothing reads under this loss, whether changed or not."""
+        found: dict[str, str] = {}
+        if loss == "softmax":
+            why = "loss softmax holds answers against all items"
+            found |= dict.fromkeys(("n_negatives", "negatives", "corrected"), why)
+        if loss != "gbce":
+            found["calibration"] = f"loss {loss} is not calibrated"
+        return found
+
     def loss_for(self, n_items: int) -> str:
         """The loss in a catalogue of so many items: `loss`, or what "auto" stands for."""
         if self.loss != "auto":

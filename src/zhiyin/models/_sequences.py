@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -16,10 +17,10 @@ from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
 from zhiyin.errors import DataError
-from zhiyin.models._answers import answers, digest, learnable, may_learn
+from zhiyin.models._answers import answers, digest, may_learn
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
-from zhiyin.models._torch import device_of, torch_of
+from zhiyin.models._torch import device_of, torch_of, torch_threads
 from zhiyin.models.base import VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from zhiyin.nn.memory import Footprint
     from zhiyin.nn.reading import Reading
     from zhiyin.nn.training import Plan, Trained
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 QUERY_EVENTS = 16_384
 """So many events of queries are encoded at a time."""
@@ -137,15 +142,18 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.nn.training import Training
 
         device = device_of(run, self.name)
-        torch.set_num_threads(max(1, run.threads // neighbours()))
         known = train.histories if train.clock == "time" else train.histories.without("time")
         reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
         self.read, self.edges = list(reading.features), reading.edges
-        histories = learnable(train.histories)
-        if not len(histories):
+        histories = train.histories
+        if not may_learn(histories).any():
             raise DataError(
                 f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
             )
+        if "time" in self.config.model_dump().get("relations", ()) and train.clock != "time":
+            logger.warning("%s: %r has no times, so relations in time are left out", self.name, train.name)
+        for setting, why in self.config.idle(self.n_items).items():
+            logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
         told = self._fit_sides(train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
@@ -175,19 +183,19 @@ class SequenceRecommender(VectorRecommender):
             },
             watch=run.watch,
         )
-        with compiled(self.net) if run.compile else nullcontext():
+        with torch_threads(run), compiled(self.net) if run.compile else nullcontext():
             self.trained = training.go()
         self._settle()
 
     def _fit_sides(self, train: Dataset) -> IntMatrix | None:
         """Find the features of items and users; those of the user of each history to learn from, if there are any."""
-        own, learning = self.config, may_learn(train.histories)
+        own = self.config
         self.item_sides = item_sides(train.item_table, own.item_features) if own.item_features else None
         self.users = None
         if not own.user_features:
             return None
-        self.users, every = UserSides.fit(train.user_table, own.user_features, learning)
-        return every[learning]
+        self.users, every = UserSides.fit(train.user_table, own.user_features, may_learn(train.histories))
+        return every
 
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         from zhiyin.nn.batches import BatchMaker
@@ -288,6 +296,12 @@ class SequenceRecommender(VectorRecommender):
             self.item_vectors = self.net.held_all().cpu().numpy()
 
     # ------------------------------------------------------------------ answering
+
+    def _in_blocks(
+        self, task: Callable[[int, int], T], n: int, run: Run, doing: str, row_bytes: int | None = None
+    ) -> list[T]:
+        with torch_threads(run):
+            return super()._in_blocks(task, n, run, doing, row_bytes)
 
     def _encode(self, queries: Queries) -> FloatMatrix:
         """(n_queries, d); NaN for a query without a history, about which the model has nothing to say."""

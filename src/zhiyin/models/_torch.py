@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from zhiyin.errors import ConfigError, MissingExtra
@@ -44,3 +46,18 @@ def device_of(run: Run, name: str) -> torch.device:
             f"{name} was asked to run on {run.device!r}, which is not there ({said}); use 'cpu'"
         ) from None
     return device
+
+
+@contextmanager
+def torch_threads(run: Run) -> Iterator[None]:
+    """Torch works with the threads of a run, or its share of them beside other processes, and then as before."""
+    import torch
+
+    from zhiyin.nn.distributed import neighbours
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, run.threads // neighbours()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -29,7 +29,7 @@ from zhiyin.models._reasons import reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
 from zhiyin.models._weights import check_weights, kind_weights
-from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
+from zhiyin.retrieval.exact import ITEMS_AT_ONCE, NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
@@ -193,7 +193,7 @@ class Recommender(Component):
         def block(start: int, stop: int) -> Recommendations:
             return self._recommend_block(batch.slice(start, stop), k, exclude_seen, allowed, order)
 
-        parts = self._in_blocks(block, len(batch), run, "recommend")
+        parts = self._in_blocks(block, len(batch), run, "recommend", self._list_bytes())
         if not parts:
             parts = [self._lists(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32), batch)]
         found = Recommendations.join(parts)
@@ -245,8 +245,8 @@ class Recommender(Component):
         if isinstance(queries, Query):
             queries = [queries]
         if isinstance(queries, Queries):
-            return until_now(queries.translate(self.vocabulary).in_kinds(self.kinds))
-        return until_now(Queries.encode(queries, self.vocabulary, self.kinds, self.kind_weights))
+            return queries.translate(self.vocabulary).in_kinds(self.kinds).until_now()
+        return Queries.encode(queries, self.vocabulary, self.kinds, self.kind_weights).until_now()
 
     def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
         if isinstance(ids, str):
@@ -261,10 +261,16 @@ class Recommender(Component):
         """About how much memory one query takes while it is answered, beyond the model itself."""
         return SCORE_BYTES * self.n_items
 
-    def _in_blocks(self, task: Callable[[int, int], T], n: int, run: Run, doing: str) -> list[T]:
+    def _list_bytes(self) -> int:
+        """The same where only its list is wanted."""
+        return self._row_bytes()
+
+    def _in_blocks(
+        self, task: Callable[[int, int], T], n: int, run: Run, doing: str, row_bytes: int | None = None
+    ) -> list[T]:
         """The results of `task` for blocks of the queries, in their order."""
         how = run if self.threaded else replace(run, threads=1)
-        return in_blocks(task, n, self._row_bytes(), how, f"{self.name}: {doing}")
+        return in_blocks(task, n, row_bytes or self._row_bytes(), how, f"{self.name}: {doing}")
 
     def _recommend_block(
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, order: IntVector | None
@@ -338,6 +344,15 @@ class VectorRecommender(Recommender):
         """(n_queries, d) float32; NaN for a query about which the model has nothing to say."""
         raise NotImplementedError
 
+    @property
+    def _plain(self) -> bool:
+        """Whether scores are the products and no more: nothing is added to them or hidden from them."""
+        return type(self)._score is VectorRecommender._score
+
+    def _list_bytes(self) -> int:
+        never_held = max(0, self.n_items - ITEMS_AT_ONCE) if self._plain else 0
+        return self._row_bytes() - SCORE_BYTES * never_held
+
     def _score(self, queries: Queries) -> FloatMatrix:
         vectors = self._encode(queries)
         scores: FloatMatrix = vectors @ self.item_vectors.T
@@ -347,7 +362,7 @@ class VectorRecommender(Recommender):
         return scores
 
     def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:
-        if type(self)._score is not VectorRecommender._score:
+        if not self._plain:
             return super()._score_pairs(queries, items)
         found = np.einsum("qd,qd->q", self._encode(queries), self.item_vectors[items])
         return np.where(np.isnan(found), NOTHING, found)
@@ -355,7 +370,7 @@ class VectorRecommender(Recommender):
     def _best(
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
     ) -> tuple[IntMatrix, FloatMatrix]:
-        if type(self)._score is not VectorRecommender._score:  # something is added to, or hidden from, the products
+        if not self._plain:
             return super()._best(block, k, exclude_seen, allowed)
         return self._nearest(self._encode(block), block, k, exclude_seen, allowed)
 
@@ -381,12 +396,3 @@ class RatingPredictor(Recommender):
 
     def _predict(self, queries: Queries, items: IntVector) -> FloatVector:
         raise NotImplementedError
-
-
-def until_now(queries: Queries) -> Queries:
-    """The same queries without the events that are later than their moment: asked as of then, they are not known."""
-    past, now = queries.histories, queries.now
-    if now is None or past.time is None:
-        return queries
-    known = past.time <= np.repeat(now, past.lengths)
-    return queries if known.all() else replace(queries, histories=past.keep(known))

@@ -53,6 +53,16 @@ class TransformerConfig(SequenceConfig):
             raise ValueError("block hstu is causal, objective masked looks at both sides; use another block")
         return self
 
+    def _without_use(self, loss: str) -> dict[str, str]:
+        found = super()._without_use(loss)
+        if self.block == "hstu":
+            found["hidden_size"] = "block hstu has no feed-forward part"
+        if self.objective != "all_action":
+            found["horizon"] = f"objective {self.objective} looks no further than one event"
+        if self.objective != "masked":
+            found["masked"] = f"objective {self.objective} hides no items"
+        return found
+
 
 class Transformer(SequenceRecommender):
     """Attention over a user's events (Vaswani et al., NeurIPS 2017; Kang and McAuley, ICDM 2018)."""

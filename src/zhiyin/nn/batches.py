@@ -247,8 +247,9 @@ def cut(histories: Histories, max_length: int, ahead: bool, generator: np.random
     """(n, 2) the first event and the length of the windows that cover all histories once.
 
     With `ahead`, the last event of a window answers the one after it, so that a history of n events has n - 1 to cut.
+    A history of one event has nothing to tell and no window.
     """
-    usable = np.maximum(histories.lengths - ahead, 0)
+    usable = np.where(histories.lengths > 1, histories.lengths - ahead, 0)
     first = np.where(usable > max_length, 1 + generator.integers(0, max_length, len(usable)), usable)
     more = -(-(usable - first) // max_length)
     count = np.where(usable > 0, 1 + more, 0)

@@ -27,6 +27,9 @@ CACHE_BYTES = 2**19
 ENTRY_ROWS = 128
 """So many sparse rows are padded to equal length at a time."""
 
+ITEMS_AT_ONCE = 65_536
+"""Of a larger catalogue, so many items are held against queries at a time, and the best of the parts are merged."""
+
 SCORE_BYTES = 16
 """What one item of one query takes while it is scored and selected: its score, what it is summed from, a mask."""
 
@@ -170,12 +173,22 @@ def search(
     place = None if chosen is None else _places(chosen, len(vectors))
 
     def block(start: int, stop: int) -> tuple[IntMatrix, FloatMatrix]:
-        scores = queries[start:stop] @ found.T
-        if seen is not None:
-            _hide_chosen(scores, seen.slice(start, stop), place)
-        return top_k(scores, k)
+        hidden = None if seen is None else _columns(seen.slice(start, stop), place)
+        best: tuple[IntMatrix, FloatMatrix] | None = None
+        for first in range(0, max(1, len(found)), ITEMS_AT_ONCE):
+            scores = queries[start:stop] @ found[first : first + ITEMS_AT_ONCE].T
+            if hidden is not None:
+                owner, column = hidden
+                within = (column >= first) & (column < first + ITEMS_AT_ONCE)
+                scores[owner[within], column[within] - first] = NOTHING
+            items, values = top_k(scores, k)
+            items[items >= 0] += first
+            best = (items, values) if best is None else _merged(best, (items, values))
+        assert best is not None
+        return best
 
-    parts = in_blocks(block, len(queries), SCORE_BYTES * max(1, len(found)), run or Run(), "search")
+    row_bytes = SCORE_BYTES * max(1, min(len(found), ITEMS_AT_ONCE))
+    parts = in_blocks(block, len(queries), row_bytes, run or Run(), "search")
     items = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, k), np.int32)
     values = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, k), np.float32)
     return items if chosen is None else _numbers(items, chosen), values
@@ -188,11 +201,19 @@ def _places(chosen: IntVector, n_items: int) -> IntVector:
     return place
 
 
-def _hide_chosen(scores: FloatMatrix, seen: Histories, place: IntVector | None) -> None:
-    if place is not None:
-        columns = place[seen.item]
-        seen = Histories(seen.offsets, columns).keep(columns >= 0)
-    hide(scores, seen)
+def _columns(seen: Histories, place: IntVector | None) -> tuple[IntVector, IntVector]:
+    """The row and the column of each event; column -1 where its item is not among the chosen ones."""
+    return seen.owner(), seen.item if place is None else place[seen.item]
+
+
+def _merged(
+    earlier: tuple[IntMatrix, FloatMatrix], later: tuple[IntMatrix, FloatMatrix]
+) -> tuple[IntMatrix, FloatMatrix]:
+    """The best of two padded lists for each row, where the items of the first have smaller numbers."""
+    k = earlier[0].shape[1]
+    items, values = (np.concatenate(both, axis=1) for both in zip(earlier, later, strict=True))
+    order = np.argsort(-np.where(items < 0, NOTHING, values), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(items, order, 1), np.take_along_axis(values, order, 1)
 
 
 def _numbers(columns: IntMatrix, chosen: IntVector) -> IntMatrix:
