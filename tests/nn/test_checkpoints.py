@@ -334,3 +334,11 @@ def test_what_takes_the_place_of_a_checkpoint_meanwhile_is_not_replaced(tmp_path
     with pytest.raises(DataError, match="not replaced"):
         job.go()
     assert (path / "cat.jpg").read_bytes() == b"miaow"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_first_epoch(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    job = Job(tmp_path / "file" / "checkpoint")
+    with pytest.raises(DataError, match="cannot keep a checkpoint in"):
+        job.go()
+    assert not job.steps

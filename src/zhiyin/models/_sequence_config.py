@@ -64,7 +64,8 @@ class SequenceConfig(Config):
     regularization: float = setting(0.0, ge=0)
     """Decay of the matrices."""
     average: float = setting(0.998, ge=0, lt=1)
-    """Decay of the moving average of the weights, which is what is kept; 0 for none."""
+    """Decay of the moving average of the weights, which is what is kept; 0 for none. Item tables whose rows learn one
+    by one (of 200,000 items on) are kept as they are."""
     patience: int = setting(5, ge=1)
     """Training stops after so many measurements on the validation part without a better one."""
     measure_every: int = setting(1, ge=1)

@@ -7,6 +7,7 @@ several processes train together, the first one alone reads and writes it, so th
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 
 MARK = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
+
+
+def check_place(path: Path | None) -> None:
+    """See that a checkpoint can be written there, before an epoch is spent.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot keep a checkpoint in {path}: {error.strerror}; name another folder") from error
 
 
 def keep(training: Training, path: Path) -> None:

@@ -46,9 +46,11 @@ class RowAdam(torch.optim.Optimizer):
 
 
 def rows_of(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """(r,) which rows of a table have a gradient, each once, and (r, ...) what it is."""
+    """(r,) which rows of a table have a gradient that is not 0, each once, and (r, ...) what it is."""
     sparse = (grad if grad.is_sparse else grad.to_sparse(1)).coalesce()
-    return sparse.indices()[0], sparse.values()
+    rows, values = sparse.indices()[0], sparse.values()
+    used = values.flatten(1).any(1)
+    return (rows, values) if used.all() else (rows[used], values[used])
 
 
 class Optimizers:

@@ -130,8 +130,10 @@ class Training:
         """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
         if self.world.active:
             self.world.agree(to_json({"name": self.name, "purpose": self.purpose, "plan": asdict(self.plan)}))
-        if self.run.checkpoint is not None and self.world.first(self.run.checkpoint.exists):
-            checkpoints.take_up(self, self.run.checkpoint)
+        if self.run.checkpoint is not None:
+            if self.world.first(self.run.checkpoint.exists):
+                checkpoints.take_up(self, self.run.checkpoint)
+            self.world.first(lambda: checkpoints.check_place(self.run.checkpoint))
         with torch.random.fork_rng(devices=[]):
             while len(self.trained.epochs) < self.plan.epochs and not self.trained.stopped:
                 self._epoch(len(self.trained.epochs) + 1)
