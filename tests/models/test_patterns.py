@@ -12,6 +12,7 @@ from zhiyin.models.item_knn import ItemKNN
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
 from zhiyin.models.transformer_xl import TransformerXL
+from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.run import Run
 from zhiyin.testing.patterns import chain, copies, drift, found, periods, weekdays, without_answers
 
@@ -30,6 +31,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ligr": (SASRec, {"block": "ligr", "epochs": 40}),
     "gbce": (SASRec, {"loss": "gbce", "n_negatives": 20, "epochs": 60}),
     "hstu": (HSTU, {"n_layers": 2}),
+    "zhiyin": (Zhiyin, {"n_heads": 2}),
     "gpt4rec": (GPT4Rec, {"horizon": 1}),
     "gru4rec": (GRU4Rec, {}),
     "transformer_xl": (TransformerXL, {"segment": 10, "memory": 10}),

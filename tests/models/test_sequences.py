@@ -14,6 +14,7 @@ from zhiyin.models.gpt4rec import GPT4Rec
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
+from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.run import Run
 from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.recommenders import RecommenderSuite
@@ -56,6 +57,12 @@ class TestBERT4Rec(RecommenderSuite):
 
 class TestHSTU(RecommenderSuite):
     model = HSTU
+    options = SMALL
+    exact = False
+
+
+class TestZhiyin(RecommenderSuite):
+    model = Zhiyin
     options = SMALL
     exact = False
 

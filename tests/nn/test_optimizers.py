@@ -130,8 +130,9 @@ def names(net: nn.Module, chosen: list[Tensor]) -> set[str]:
 def test_matrices_decay_and_nothing_else_does(sparse: bool) -> None:
     net = encoder(sparse)
     every = Optimizers(net, RATE, regularization=0.1)
-    decaying, kept = every.all[0].param_groups
-    assert (decaying["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+    decaying, *others = every.all[0].param_groups
+    assert [one["weight_decay"] for one in (decaying, *others)] == [0.1, 0.0, 0.0]
+    kept = {"params": [parameter for one in others for parameter in one["params"]]}
     found = names(net, decaying["params"])
     assert {name for name in found if name.startswith("blocks")} == {
         "blocks.0.qkv.weight",
@@ -144,6 +145,20 @@ def test_matrices_decay_and_nothing_else_does(sparse: bool) -> None:
     assert len(every.all) == 1 + sparse
     together = [*decaying["params"], *kept["params"], *every.sparse]
     assert sorted(map(id, together)) == sorted(map(id, net.parameters()))  # each parameter learns, and once
+
+
+def test_relations_learn_at_a_pace_of_their_own() -> None:
+    net = encoder(sparse=False)
+    every = Optimizers(net, RATE)
+    for one in net.parameters():
+        one.grad = torch.ones_like(one)
+    assert net.relations is not None
+    assert net.relations.time is not None
+    watched = net.relations.time, net.norm.weight
+    before = [one.detach().clone() for one in watched]
+    every.step(RATE)
+    moved = [float((one.detach() - old).abs().max()) for one, old in zip(watched, before, strict=True)]
+    assert moved == pytest.approx([8 * RATE, RATE], rel=1e-3)
 
 
 def test_decay_shrinks_a_matrix_by_the_rate() -> None:

@@ -1,8 +1,9 @@
 """Zhiyin: the house recipe, a gated Transformer that is told what each event was worth.
 
 A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are instead
-of where they stand, and the value of each (a rating, a watch ratio) where there is one; the softmax over all items, or
-against 2,048 negatives that the batch shares; a warm-up, a cosine, and averaged weights.
+of where they stand, and the value of each (a rating, a watch ratio) where there is one; scores are cosines divided by a
+temperature; the softmax over all items, or against 2,048 negatives that the batch shares; a warm-up, a cosine schedule,
+and averaged weights.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ from zhiyin.nn.reading import Feature
 class ZhiyinConfig(TransformerConfig):
     """Settings of `zhiyin`."""
 
+    embedding_size: int = setting(128, ge=4, le=4096, search=Search(64, 256, log=True))
+    """The length of a vector."""
+    n_heads: int = setting(4, ge=1, le=64)
+    """Parts of a vector that attend each in its own way; divides `embedding_size`."""
+    dropout: float = setting(0.3, ge=0, lt=1, search=Search(0.0, 0.6))
+    """The share of numbers that are dropped at random in training."""
+    temperature: float | None = setting(0.07, gt=0, le=1, search=Search(0.03, 0.2, log=True))
+    """Hold states against the directions of item vectors: scores are cosines divided by this. None: plain products."""
     block: Literal["prenorm", "ligr", "hstu"] = "ligr"
     """What stands in a layer."""
     relations: tuple[Literal["position", "time"], ...] = ("position",)

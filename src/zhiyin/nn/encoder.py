@@ -17,6 +17,9 @@ from zhiyin.nn.relations import Relations
 
 BlockName = Literal["prenorm", "ligr", "hstu"]
 
+PACE = 8.0
+"""How many times as fast relations learn, see `Relations`."""
+
 SPREAD = 0.02
 """The standard deviation of the vectors before training."""
 
@@ -115,9 +118,10 @@ class TransformerEncoder(Encoder):
         self.items, self.width, self.causal = items, width, causal
         self.features = nn.EmbeddingBag(sum(sizes.values()), width, mode="sum") if sizes else None
         self.mask = None if causal else nn.Parameter(torch.empty(1, width))
-        self.relations = (
-            Relations(n_heads, max_length, "position" in relations, "time" in relations, causal) if relations else None
-        )
+        self.relations = None
+        if relations:
+            pace = 1.0 if block == "hstu" else PACE  # which has no softmax
+            self.relations = Relations(n_heads, max_length, "position" in relations, "time" in relations, causal, pace)
         self.blocks = nn.ModuleList(
             HSTU(width, n_heads, dropout, max_length)
             if block == "hstu"

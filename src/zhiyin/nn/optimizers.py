@@ -57,9 +57,10 @@ class Optimizers:
     """AdamW for matrices (which decay), vectors and small tables, `RowAdam` for tables with sparse gradients.
 
     Args:
-        net: what learns; modules with a true `sparse` have sparse gradients.
-        learning_rate: of all of them.
-        regularization: the decay of matrices. Tables of items and features, norms and biases do not decay.
+        net: what learns; modules with a true `sparse` have sparse gradients, those with a `pace` learn so many times as
+            fast.
+        learning_rate: of all the others.
+        regularization: the decay of matrices. Tables of items, features and relations, norms and biases do not decay.
     """
 
     def __init__(self, net: nn.Module, learning_rate: float, regularization: float = 0.0) -> None:
@@ -68,12 +69,14 @@ class Optimizers:
         tables |= {id(one.weight) for one in net.modules() if hasattr(one, "all")}
         self.sparse = [one for one in net.parameters() if id(one) in sparse]
         self.dense = [one for one in net.parameters() if id(one) not in sparse]
-        decaying = [one for one in self.dense if one.dim() > 1 and id(one) not in tables]
-        kept = {id(one) for one in decaying}
-        groups = [
-            {"params": decaying, "weight_decay": regularization},
-            {"params": [one for one in self.dense if id(one) not in kept], "weight_decay": 0.0},
-        ]
+        paced = [module for module in net.modules() if hasattr(module, "pace")]
+        paces = {id(one): float(module.pace) for module in paced for one in module.parameters()}  # type: ignore[arg-type]
+        decaying = {id(one) for one in self.dense if one.dim() > 1 and id(one) not in tables | paces.keys()}
+        kinds: dict[tuple[float, float], list[nn.Parameter]] = {(regularization, 1.0): []}
+        for one in self.dense:
+            kind = (regularization if id(one) in decaying else 0.0, paces.get(id(one), 1.0))
+            kinds.setdefault(kind, []).append(one)
+        groups = [{"params": params, "weight_decay": decay, "pace": pace} for (decay, pace), params in kinds.items()]
         self.all: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, learning_rate, BETAS, EPSILON, fused=True)]
         if self.sparse:
             self.all.append(RowAdam(self.sparse, learning_rate))
@@ -91,7 +94,7 @@ class Optimizers:
         """One step."""
         for one in self.all:
             for group in one.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get("pace", 1.0)
             one.step()
 
     def state(self) -> dict[str, Tensor]:
