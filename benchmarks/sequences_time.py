@@ -1,6 +1,6 @@
 """Sequence models where the future is unknown: split by time, beside simple models that were tuned alike.
 
-    python benchmarks/sequences_time.py --data FOLDER [--sets NAME ...] [--seeds 0 1 2]
+    python benchmarks/sequences_time.py --data FOLDER [--sets NAME ...] [--models NAME ...] [--seeds 0 1 2]
 
 FOLDER holds sets of uniform Parquet. One moment cuts all users; each event of the last tenth is asked for at its own
 moment, with all earlier events of its user as history (`global_time`, targets "successive"), among all items but those
@@ -90,6 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument(
+        "--models", nargs="*", default=list(GRIDS), help="which to tune anew, if they were tuned before"
+    )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     chosen = parser.parse_args()
     file = RESULTS / "sequences_time.json"
@@ -102,7 +105,11 @@ def main() -> None:
         cases = split.validation
         if len(cases) > CASES:
             cases = cases.take(np.sort(np.random.default_rng(0).choice(len(cases), CASES, replace=False)))
-        best = {model: tuned(model, split, cases) for model in GRIDS}
+        before = results.get(name, {}).get("tuned", {})
+        best = {
+            model: before[model] if model in before and model not in chosen.models else tuned(model, split, cases)
+            for model in GRIDS
+        }
         asked = {model: (model, best[model]["settings"]) for model in GRIDS}
         report = compare(
             dataset,
