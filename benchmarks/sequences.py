@@ -27,35 +27,66 @@ from classics import judge, load
 from zhiyin import models, splitting
 from zhiyin.run import Run
 
-BEAUTY = {"max_length": 50, "n_layers": 1, "n_heads": 1, "hidden_size": 64, "measure_every": 5, "patience": 4}
-ML1M = {"max_length": 200, "n_layers": 2, "n_heads": 2, "measure_every": 2, "patience": 5, "blind": 0.0}
+ML1M = {"max_length": 200, "blind": 0.0, "patience": 5}
+BEAUTY = {"max_length": 50, "n_layers": 1, "measure_every": 2, "patience": 4}
+BEAUTY |= {"loss": "sampled_softmax", "batch_size": 1500, "learning_rate": 1e-3}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "movielens-1m/sasrec": ("sasrec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
     "movielens-1m/sasrec gbce": ("sasrec", {**ML1M, "epochs": 40, "loss": "gbce", "n_negatives": 256}),
-    "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "epochs": 40}),
+    "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "n_layers": 4, "dropout": 0.35, "epochs": 24, "measure_every": 2}),
     "amazon-beauty/sasrec": (
         "sasrec",
-        {**BEAUTY, "epochs": 80, "dropout": 0.4, "batch_size": 1500, "n_negatives": 2048, "schedule": "constant"},
+        {
+            **BEAUTY,
+            "n_heads": 1,
+            "hidden_size": 64,
+            "epochs": 60,
+            "dropout": 0.4,
+            "n_negatives": 2048,
+            "temperature": 0.07,
+        },
     ),
-    "amazon-beauty/zhiyin": (
+    "amazon-beauty/sasrec 256 negatives": (
+        "sasrec",
+        {
+            **BEAUTY,
+            "n_heads": 1,
+            "hidden_size": 64,
+            "epochs": 60,
+            "dropout": 0.3,
+            "n_negatives": 256,
+            "batch_size": 6400,
+        },
+    ),
+    "amazon-beauty/zhiyin": ("zhiyin", {**BEAUTY, "n_heads": 2, "hidden_size": 128, "dropout": 0.5, "epochs": 24}),
+    "amazon-beauty/zhiyin 256 wide": (
         "zhiyin",
-        {**BEAUTY, "epochs": 80, "dropout": 0.4, "batch_size": 1500, "learning_rate": 1e-3, "schedule": "constant"},
+        {**BEAUTY, "embedding_size": 256, "hidden_size": 256, "dropout": 0.6, "epochs": 30},
     ),
 }
 PEERS: dict[str, dict[str, Any]] = {
     "movielens-1m/rectools sasrec": {"length": 50, "batch": 64, "blocks": 2, "heads": 2, "dropout": 0.2},
-    "amazon-beauty/rectools sasrec": {"length": 50, "batch": 128, "blocks": 1, "heads": 1, "dropout": 0.3},
+    "amazon-beauty/rectools sasrec 256 negatives": {
+        "length": 50,
+        "batch": 128,
+        "blocks": 1,
+        "heads": 1,
+        "dropout": 0.3,
+        "loss": "sampled_softmax",
+        "n_negatives": 256,
+    },
 }
 PROTOCOL = __doc__.split("Protocol: ")[1].split("\n\n")[0].replace("\n", " ")
 PEER_EPOCHS = 40
 
 
-def ours(label: str, seed: int, folder: Path, seconds: float) -> dict[str, Any]:
+def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[str, Any]:
     """Train one of ours and judge it."""
     name, settings = RUNS[label]
     split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
     model = models.get(name)(**settings)
-    model.fit(split.train, split.validation, Run(seed=seed))
+    kept = None if checkpoints is None else checkpoints / f"{label.replace('/', ' ')} {seed}"
+    model.fit(split.train, split.validation, Run(seed=seed, checkpoint=kept))
     found = model.recommend(split.test.queries, k=10)
     curve = [
         (round(one.seconds, 1), round(one.cpu_seconds, 1), round(one.measured, 5))
@@ -113,10 +144,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
     parser.add_argument("--seconds", type=float, default=900, help="the most that a peer may train")
+    parser.add_argument("--checkpoints", type=Path, help="a folder from which interrupted runs go on")
     parser.add_argument("--one", action="store_true", help="print one run's JSON; what this script calls itself with")
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(ours(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.seconds)))
+        print(json.dumps(ours(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.checkpoints)))
         return
     pythons = dict(one.split("=", 1) for one in chosen.peer)
     for label in chosen.runs:
@@ -128,6 +160,8 @@ def main() -> None:
                 row = theirs(label, seed, chosen.data, python, chosen.seconds)
             else:
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--runs", label, "--seeds", str(seed)]
+                if chosen.checkpoints is not None:
+                    again += ["--checkpoints", str(chosen.checkpoints)]
                 done = subprocess.run([*again, "--one"], stdout=subprocess.PIPE, text=True, check=True)
                 row = json.loads(done.stdout.splitlines()[-1])
             results = known()

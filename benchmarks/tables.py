@@ -161,6 +161,94 @@ def evaluation_speed() -> str:
     return table(["set", "split", "models", "all of it, s", "beyond fit and recommend, s"], rows, 2)
 
 
+def sequences() -> str:
+    """Each sequence model on each set: accuracy over seeds, and what training took to its best epoch."""
+    rows = []
+    for label, seeds in sorted(result("sequences")["runs"].items()):
+        name, _, model = label.partition("/")
+        runs = list(seeds.values())
+        cells = [_over([one[metric]["value"] for one in runs]) for metric in ("ndcg@10", "hit_rate@10")]
+        minutes = [_to_best(one["curve"])[1] / 60 for one in runs]
+        rows.append([f"**{name}**", model, *cells, len(runs), f"{sum(minutes) / len(minutes):.1f}"])
+    return table(["set", "model", "NDCG@10", "HR@10", "seeds", "CPU minutes to the best epoch"], rows, 2)
+
+
+def _over(values: Sequence[float]) -> str:
+    """The mean, and the standard deviation where there are several."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return f"{mean:.4f}"
+    spread = (sum((one - mean) ** 2 for one in values) / (len(values) - 1)) ** 0.5
+    return f"{mean:.4f} ± {spread:.4f}"
+
+
+def _to_best(curve: Sequence[Sequence[float]]) -> Sequence[float]:
+    """The point of a curve (seconds, CPU seconds, accuracy) that is best."""
+    return max(curve, key=lambda one: one[2])
+
+
+def sequences_speed() -> str:
+    """What sequence models cost."""
+    found = result("sequences_speed")["parts"]
+    step, query, million, loss = found["step"], found["query"]["2 threads"], found["million"], found["loss"]["20000"]
+    rows = [
+        *(
+            [f"training step, {name}", f"{one['share_of_machine']:.0%} of the machine's float32 rate", "≥ 50 %"]
+            for name, one in step.items()
+        ),
+        ["padding in attention", f"{max(one['attention_padding'] for one in step.values()):.0%}", "≤ 10 %"],
+        ["shared negatives against the full softmax, 20,000 items", f"{loss['times_faster']:.0f} times faster", "≥ 20"],
+        ["one query of 200 events, median", f"{query['p50_ms']:.1f} ms", "≤ 3 ms"],
+        ["one query of 200 events, 99th percentile", f"{query['p99_ms']:.1f} ms", "≤ 8 ms"],
+        ["one more event of a live history", f"{query['live_p50_ms']:.1f} ms", "–"],
+        ["a query of 10,000 events, `transformer_xl`", f"{found['long']['10000']['ms']:.0f} ms", "–"],
+        ["a million items, top 100, 95th percentile", f"{million['top_100_p95_ms']:.0f} ms", "≤ 60 ms"],
+        ["step, a million items beside 100,000", f"{million['codes 0']['growth']:.2f} times", "< 1.3"],
+    ]
+    return table(["what", "measured", "target"], rows)
+
+
+def sequences_switches() -> str:
+    """What each thing that a model is told is worth."""
+    rows = []
+    for name, one in result("sequences_switches")["sets"].items():
+        for label, row in one["switches"].items():
+            gain = row["gain"]
+            value = _over([run["ndcg@10"] for run in row["runs"].values()])
+            shown = (
+                "–" if label == "nothing more" else f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+            )
+            rows.append([f"**{name}**", label, value, shown])
+    return table(["set", "told", "NDCG@10", "gain"], rows, 2)
+
+
+def sequences_time() -> str:
+    """Sequence models and tuned simple ones under a split by time."""
+    rows = []
+    for name, one in result("sequences_time")["sets"].items():
+        tests = {
+            test["model"]: test
+            for test in one["tests"]
+            if test["reference"] in ("popularity", "item_knn", "ease", "als")
+        }
+        ordered = sorted(one["models"].items(), key=lambda pair: -pair[1]["ndcg@10"]["value"])
+        for model, found in ordered:
+            test = tests.get(model)
+            against = (
+                "" if test is None else f"{test['difference']:+.4f} to {test['reference']}, p = {test['p_holm']:.4f}"
+            )
+            rows.append(
+                [
+                    f"**{name}**",
+                    model,
+                    f"{found['ndcg@10']['value']:.4f}",
+                    f"{found['hit_rate@10']['value']:.4f}",
+                    against,
+                ]
+            )
+    return table(["set", "model", "NDCG@10", "HR@10", "difference to the best simple model"], rows, 2)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "classics": classics,
     "classics-short": classics_short,
@@ -168,6 +256,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "prepare-scale": prepare_scale,
     "startup": startup,
     "evaluation-speed": evaluation_speed,
+    "sequences": sequences,
+    "sequences-speed": sequences_speed,
+    "sequences-switches": sequences_switches,
+    "sequences-time": sequences_time,
 }
 
 
