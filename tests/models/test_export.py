@@ -43,6 +43,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "sides": ("sasrec", {"item_features": ("categories",), "user_features": ("city", "age")}),
     "product sides": ("sasrec", {"item_features": ("categories",), "codes": 4, "features": ("gap",)}),
+    "zhiyin": ("zhiyin", {"n_layers": 2}),
     "hstu": ("hstu", {"n_layers": 2}),
     "bert4rec": ("bert4rec", {"features": ("position", "wait", "gap"), "relations": ("position", "time")}),
     "gru4rec": ("gru4rec", {"n_layers": 2, "hidden_size": 12}),

@@ -8,6 +8,7 @@ from zhiyin.models.base import FILLED
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
+from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.run import Run
 from zhiyin.testing.worlds import DAY, tastes
 
@@ -19,6 +20,7 @@ KINDS = {
         {"features": ("position", "wait", "gap", "hour", "weekday", "value"), "block": "ligr"},
     ),
     "hstu": (HSTU, {}),
+    "zhiyin": (Zhiyin, {}),
 }
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zhiyin.nn.attention import attend
-from zhiyin.nn.blocks import HSTU, Block, Dropout, FeedForward, LiGR, PreNorm
+from zhiyin.nn.blocks import HSTU, Block, Dropout, FeedForward, LiGR, PreNorm, Recent
 from zhiyin.nn.layout import Layout
 from zhiyin.nn.relations import Relations
 
@@ -218,3 +218,15 @@ def test_blocks_drop_in_training_alone(name: str) -> None:
     assert torch.equal(block(x, layout), block(x, layout))
     block.train()
     assert (block(x, layout) - block(x, layout)).abs().max() > 0.01
+
+
+def test_the_last_events_are_mixed_into_each_of_a_sequence() -> None:
+    mixed, layout = Recent(2, 3), Layout.of(np.array([5, 2]))
+    with torch.no_grad():
+        mixed.weight.copy_(torch.tensor([[1.0, 0.0], [10.0, 0.0], [100.0, 2.0]]))
+    x = torch.arange(1.0, 8.0)[:, None].expand(7, 2)
+    found = mixed(x, torch.as_tensor(layout.positions()))
+    assert found[:, 0].tolist() == [1, 2 + 1, 3 + 2 + 10, 4 + 3 + 20 + 100, 5 + 4 + 30 + 200, 6, 7 + 6]
+    assert found[:, 1].tolist() == [1, 2, 3, 4 + 2, 5 + 4, 6, 7]
+    torch.testing.assert_close(mixed(x[:5]), found[:5])
+    torch.testing.assert_close(mixed(x[:2][None]), found[:2][None])

@@ -41,7 +41,7 @@ def encoder(
         block=block,
         max_length=MAX,
         causal=causal,
-        **{"relations": ("position", "time"), **options},
+        **{"relations": ("position", "time"), "convolution": 2, **options},
     )
     generator = torch.Generator().manual_seed(1)
     for name, one in net.named_parameters():

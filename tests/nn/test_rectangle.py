@@ -51,6 +51,7 @@ def transformer(
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "prenorm": transformer(),
     "ligr": transformer("ligr", relations=("position",)),
+    "convolution": transformer("ligr", n_layers=2, convolution=3),
     "time": transformer(relations=("time",), sizes={}),
     "hstu": transformer("hstu", relations=BOTH, n_layers=3),
     "both sides": transformer(causal=False),

@@ -38,6 +38,8 @@ class TransformerConfig(SequenceConfig):
     """What stands in a layer."""
     relations: tuple[Literal["position", "time"], ...] = ()
     """What tells how far two events are apart."""
+    convolution: int = setting(0, ge=0, le=16)
+    """So many events before it are mixed into each event ahead of every block, by a depthwise convolution. 0: none."""
     objective: Literal["next", "all_action", "masked"] = "next"
     """What an event answers: the next one, one of the next `horizon`, or (from both sides) one that is hidden."""
     horizon: int = setting(10, ge=1)
@@ -84,6 +86,7 @@ class Transformer(SequenceRecommender):
             dropout=own.dropout,
             max_length=own.max_length,
             causal=own.objective != "masked",
+            convolution=own.convolution,
             relations=[one for one in own.relations if one != "time" or self.trained_on["clock"] == "time"],
         )
 

@@ -1,9 +1,9 @@
 """Zhiyin: the house recipe, a gated Transformer that is told what each event was worth.
 
-A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025), told how far apart events are instead
-of where they stand, and the value of each (a rating, a watch ratio) where there is one; scores are cosines divided by a
-temperature; the softmax over all items, or against 2,048 negatives that the batch shares; a warm-up, a cosine schedule,
-and averaged weights.
+A causal Transformer with gated residual branches (LiGR: Borisyuk et al., 2025). It is told how far apart events are
+instead of where they stand, and the value of each (a rating, a watch ratio) where there is one; ahead of every block
+the last three events are mixed into each. Scores are cosines divided by a temperature. It learns by the softmax over
+all items, or against 2,048 negatives that the batch shares, with a warm-up, a cosine schedule and averaged weights.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class ZhiyinConfig(TransformerConfig):
     """What stands in a layer."""
     relations: tuple[Literal["position", "time"], ...] = ("position",)
     """What tells how far two events are apart."""
+    convolution: int = setting(3, ge=0, le=16)
+    """So many events before it are mixed into each event ahead of every block, by a depthwise convolution. 0: none."""
     features: tuple[Feature, ...] = ("value",)
     """What is told of an event beside its item; what the data lack is left out."""
     n_negatives: int = setting(2048, ge=1, search=Search(512, 8192, log=True))

@@ -63,6 +63,37 @@ class FeedForward(nn.Module):
         return self.down(F.relu(raised))
 
 
+class Recent(nn.Module):
+    """x_i += Σ_k w_k ⊙ x_{i-k}: the last few events, mixed into each by a causal depthwise convolution.
+
+    So that what comes right after what need not be found by attention first. (So et al., "Primer", NeurIPS 2021,
+    convolve queries, keys and values; here it is what enters the block.)
+
+    Args:
+        width: d.
+        reach: how many events it looks back.
+    """
+
+    def __init__(self, width: int, reach: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(reach, width))
+
+    def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """(..., n, d) to (..., n, d).
+
+        Args:
+            x: events in their order; of one sequence, or of several one after the other.
+            place: (n,) where each event stands in its own sequence, if there are several.
+        """
+        found, n = x, x.shape[-2]
+        for back, weight in enumerate(self.weight, 1):
+            before = F.pad(x, (0, 0, back, 0))[..., :n, :]
+            if place is not None:
+                before = before * (place >= back).to(x.dtype)[:, None]
+            found = torch.addcmul(found, weight, before)
+        return found
+
+
 class Block(nn.Module):
     """Base: what comes before attention and what comes after it, so that attention itself may be had in several ways.
 

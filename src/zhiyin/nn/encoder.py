@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zhiyin.nn.batches import Batch
-from zhiyin.nn.blocks import HSTU, Block, Dropout, LiGR, PreNorm
+from zhiyin.nn.blocks import HSTU, Block, Dropout, LiGR, PreNorm, Recent
 from zhiyin.nn.items import ItemTable
 from zhiyin.nn.relations import Relations
 
@@ -95,6 +95,7 @@ class TransformerEncoder(Encoder):
         causal: whether an event sees only what came before it. If not, some events are hidden: a vector of its own
             stands for their items.
         relations: which relations between events bias attention: "position", "time".
+        convolution: how many events before it are mixed into each event ahead of every block.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class TransformerEncoder(Encoder):
         max_length: int = 200,
         causal: bool = True,
         relations: Sequence[str] = (),
+        convolution: int = 0,
     ) -> None:
         super().__init__()
         if block == "hstu" and not causal:
@@ -128,9 +130,10 @@ class TransformerEncoder(Encoder):
             else {"prenorm": PreNorm, "ligr": LiGR}[block](width, n_heads, hidden or 4 * width, dropout, causal)
             for _ in range(n_layers)
         )
+        self.recent = nn.ModuleList(Recent(width, convolution) for _ in range(n_layers if convolution else 0))
         self.drop, self.norm = Dropout(dropout), nn.LayerNorm(width)
         for name, parameter in self.named_parameters():
-            if parameter.dim() > 1 and not name.startswith("relations"):
+            if parameter.dim() > 1 and not name.startswith(("relations", "recent")):
                 nn.init.normal_(parameter, std=SPREAD)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -139,7 +142,10 @@ class TransformerEncoder(Encoder):
         """(N, d) the state after each event."""
         x = self.drop(self.enter(batch.item, batch.features, batch.hidden))
         biases = () if self.relations is None else self.relations(batch.layout, batch.seconds, batch.asked)
-        for block in self.blocks:
+        place = torch.as_tensor(batch.layout.positions(), device=x.device) if self.recent else None
+        for number, block in enumerate(self.blocks):
+            if self.recent:
+                x = self.recent[number](x, place)
             x = block(x, batch.layout, biases)
         return self.leave(x)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zhiyin.nn.attention import HIDDEN
 from zhiyin.nn.batches import Batch
-from zhiyin.nn.blocks import Block
+from zhiyin.nn.blocks import Block, Recent
 from zhiyin.nn.encoder import TransformerEncoder
 from zhiyin.nn.relations import Relations, pair_buckets
 
@@ -35,6 +35,8 @@ class Live:
         """Forget the history."""
         self.known = 0
         self.past: list[tuple[Tensor, Tensor]] = []
+        self.entered: list[Tensor] = []
+        """(m, d) what entered each block with the last m known events, as many as a convolution looks back."""
 
     @torch.inference_mode()
     def state(self, batch: Batch) -> Tensor:
@@ -43,15 +45,22 @@ class Live:
         x = self.encoder.enter(batch.item[new], batch.features[new])
         bias = between(self.encoder.relations, new.start, n, batch.seconds, batch.asked, x.device)
         past: list[tuple[Tensor, Tensor]] = []
+        entered: list[Tensor] = []
         for place, block in enumerate(self.encoder.blocks):
             assert isinstance(block, Block)
+            if self.encoder.recent:
+                recent = self.encoder.recent[place]
+                assert isinstance(recent, Recent)
+                whole = torch.cat([self.entered[place], x]) if self.entered else x
+                entered.append(whole[:-1][-len(recent.weight) :])
+                x = recent(whole)[len(whole) - len(x) :]
             qkv, kept = block.project(x)
             q, k, v = qkv.unflatten(-1, (3, block.n_heads, -1)).permute(1, 2, 0, 3).unbind(0)  # (heads, m, size)
             if self.past:
                 k, v = torch.cat([self.past[place][0], k], 1), torch.cat([self.past[place][1], v], 1)
             past.append((k[:, : n - 1], v[:, : n - 1]))
             x = block.mix(x, attend_to(q, k, v, bias, block.pointwise).transpose(0, 1).flatten(1), kept)
-        self.known, self.past = n - 1, past
+        self.known, self.past, self.entered = n - 1, past, entered
         return self.encoder.leave(x[-1])
 
 

@@ -141,8 +141,10 @@ class Attending(Rectangle):
     def states(self, x: Tensor, length: Tensor, seconds: Tensor | None, asked: Tensor | None) -> Tensor:
         """(b, n, d)."""
         unseen, bias = self._unseen(length, x.shape[1]), self._bias(x.shape[1], seconds, asked)
-        for block in self.encoder.blocks:
+        for place, block in enumerate(self.encoder.blocks):
             assert isinstance(block, Block)
+            if self.encoder.recent:
+                x = self.encoder.recent[place](x)
             qkv, kept = block.project(x)
             q, k, v = qkv.unflatten(-1, (3, block.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
             found = attend(q, k, v, unseen, bias, block.pointwise)
