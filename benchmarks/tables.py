@@ -166,11 +166,27 @@ def sequences() -> str:
     rows = []
     for label, seeds in sorted(result("sequences")["runs"].items()):
         name, _, model = label.partition("/")
+        if model.startswith("small:"):
+            continue
         runs = list(seeds.values())
         cells = [_over([one[metric]["value"] for one in runs]) for metric in ("ndcg@10", "hit_rate@10")]
         minutes = [_to_best(one["curve"])[1] / 60 for one in runs]
         rows.append([f"**{name}**", model, *cells, len(runs), f"{sum(minutes) / len(minutes):.1f}"])
     return table(["set", "model", "NDCG@10", "HR@10", "seeds", "CPU minutes to the best epoch"], rows, 2)
+
+
+def sequences_choices() -> str:
+    """`zhiyin`, small and for few epochs, without each of its parts."""
+    runs, start = result("sequences")["runs"], "movielens-1m/small: "
+    chosen = {
+        label.removeprefix(start): list(seeds.values()) for label, seeds in runs.items() if label.startswith(start)
+    }
+    ordered = sorted(chosen.items(), key=lambda one: -sum(run["validation"] for run in one[1]) / len(one[1]))
+    rows = [
+        [name, _over([run["validation"] for run in found]), _over([run["ndcg@10"]["value"] for run in found])]
+        for name, found in ordered
+    ]
+    return table(["what", "validation NDCG@10", "test NDCG@10"], rows)
 
 
 def _over(values: Sequence[float]) -> str:
@@ -257,6 +273,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "startup": startup,
     "evaluation-speed": evaluation_speed,
     "sequences": sequences,
+    "sequences-choices": sequences_choices,
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
