@@ -8,6 +8,7 @@ import torch
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
+from zhiyin.models import base
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.gpt4rec import GPT4Rec
@@ -15,6 +16,7 @@ from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
 from zhiyin.models.zhiyin import Zhiyin
+from zhiyin.retrieval import exact
 from zhiyin.run import Run
 from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.recommenders import RecommenderSuite
@@ -383,3 +385,13 @@ def test_users_of_one_event_are_not_learnt_from_and_do_no_harm() -> None:
     users = pa.table({"user_id": [*world.users.ids.to_pylist(), "lonely", "lonelier"]})
     two = fitted(world=Dataset.of(lonely, world.item_table, users, clock="position"), epochs=1)
     assert one.trained.epochs[0].events == two.trained.epochs[0].events == world.n_events - world.n_users
+
+
+def test_lists_of_a_large_catalogue_take_the_memory_of_a_part_of_it(monkeypatch) -> None:
+    model = fitted(epochs=1)
+    whole, lists = model._list_bytes(), model.recommend([Query.of(["i0001"])], k=5).ids()
+    monkeypatch.setattr(base, "ITEMS_AT_ONCE", 10)
+    monkeypatch.setattr(exact, "ITEMS_AT_ONCE", 10)
+    assert model._list_bytes() * model.n_items == whole * 10
+    assert model.recommend([Query.of(["i0001"])], k=5).ids() == lists
+    assert model._row_bytes() == whole  # scores are still of all items

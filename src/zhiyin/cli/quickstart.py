@@ -19,7 +19,7 @@ MODELS = ("popularity", "user_knn", "item_knn", "ease", "als", "content", "blend
 SEQUENCES = ("sasrec", "zhiyin")
 """Those that need torch, and an order of events."""
 SETTINGS = {name: {"epochs": 20} for name in SEQUENCES}
-"""Enough to see what they can do, in half the time."""
+"""Half of their default epochs: the walk shall be short."""
 SPLITS = {"time": "global_time", "position": "leave_last_out", "none": "user_holdout"}
 """The most honest split that what is known of when allows."""
 IMPERSONAL = ("popularity", "random")

@@ -28,14 +28,12 @@ MARK = "checkpoint.json"
 WEIGHTS = "weights.safetensors"
 
 
-def check_place(path: Path | None) -> None:
+def check_place(path: Path) -> None:
     """See that a checkpoint can be written there, before an epoch is spent.
 
     Raises:
         DataError: it cannot.
     """
-    if path is None:
-        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent):

@@ -130,10 +130,11 @@ class Training:
         """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
         if self.world.active:
             self.world.agree(to_json({"name": self.name, "purpose": self.purpose, "plan": asdict(self.plan)}))
-        if self.run.checkpoint is not None:
-            if self.world.first(self.run.checkpoint.exists):
-                checkpoints.take_up(self, self.run.checkpoint)
-            self.world.first(lambda: checkpoints.check_place(self.run.checkpoint))
+        place = self.run.checkpoint
+        if place is not None:
+            if self.world.first(place.exists):
+                checkpoints.take_up(self, place)
+            self.world.first(lambda: checkpoints.check_place(place))
         with torch.random.fork_rng(devices=[]):
             while len(self.trained.epochs) < self.plan.epochs and not self.trained.stopped:
                 self._epoch(len(self.trained.epochs) + 1)
