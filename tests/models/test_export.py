@@ -199,6 +199,10 @@ def test_the_readme_asks_it_without_torch_and_zhiyin(
         asked.append(histories((0,), told=False)[0])
         got = names["scores"]([names["inputs"](**one) for one in asked])
         np.testing.assert_allclose(got, model.score([Query.of(**one) for one in asked], ids), atol=1e-4, rtol=1e-4)
+    moment = histories((3,), told=False, seed=7)[0] | {"now": 18_000 * DAY + 12_345_678_901}
+    np.testing.assert_allclose(
+        names["scores"]([names["inputs"](**moment)]), model.score(Query.of(**moment), ids), atol=1e-4
+    )
     late = histories((6,), seed=6)[0]
     late["now"] = late["times"][3]
     np.testing.assert_allclose(

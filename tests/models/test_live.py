@@ -50,6 +50,18 @@ def test_a_growing_history_is_answered_as_one_that_is_asked_whole(model) -> None
         np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-4, atol=1e-5)
 
 
+def test_a_growing_history_without_times_knows_the_moment() -> None:
+    items, _, values = events(6)
+    model = SASRec(**OPTIONS, features=("position", "hour", "weekday")).fit(tastes(), run=Run(seed=1, threads=1))
+    live, moments = model.live(), [n * DAY + n * DAY // 7 for n in range(7)]
+    for n in range(1, 7):
+        live.add(items[n - 1 : n], None, values[n - 1 : n])
+        whole = [model.recommend(Query.of(items[:n], values=values[:n], now=now), k=5) for now in (moments[n], None)]
+        assert live.recommend(5, moments[n]).ids() == whole[0].ids()
+        np.testing.assert_allclose(live.recommend(5, moments[n]).scores, whole[0].scores, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(whole[0].scores, whole[1].scores, rtol=1e-3)
+
+
 def test_a_new_event_costs_one_event(model, monkeypatch) -> None:
     items, times, values = events(7)
     live = model.live(Query.of(items[:6], times[:6], values[:6]))

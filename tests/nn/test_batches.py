@@ -377,6 +377,15 @@ def test_a_query_without_now_waits_for_nothing_and_an_unknown_now_is_not_known()
     assert batch.asked[0] != UNKNOWN
 
 
+def test_the_moment_is_told_also_where_no_event_has_a_time() -> None:
+    moment = 1_000_000_000 * SECOND  # a Sunday, 01:46:40
+    batch = asked_of(histories(2), [moment], features=("hour", "weekday", "wait"))
+    unknown = maker(features=("hour", "weekday", "wait")).reading.numbers({}, None, np.arange(2))
+    assert batch.features[0].tolist() == unknown[0].tolist()
+    assert batch.features[1].tolist() == [1, 25 + 6, unknown[1, 2]]
+    assert batch.seconds is None
+
+
 def test_a_query_tells_as_much_as_training_did() -> None:
     """The query of a history up to its last event is the window that learnt to answer that event."""
     of = histories(9, times=True)

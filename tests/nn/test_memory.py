@@ -25,14 +25,15 @@ from zhiyin.nn.training import Plan, Training
 from zhiyin.run import Run
 
 torch.set_num_threads(1)
-LENGTH, WIDTH, N_ITEMS, EVENTS = {length}, {width}, {n_items}, {events}
+LENGTH, WIDTH, N_ITEMS, EVENTS, REACH = {length}, {width}, {n_items}, {events}, {reach}
 drawn = np.random.default_rng(0).integers(0, N_ITEMS, (EVENTS // LENGTH, LENGTH + 1))
 past = Histories.of_lists(drawn.tolist())
 sampler = NegativeSampler("uniform", np.ones(N_ITEMS, np.int64), 512)
 
 def train(width, n_items, histories):
     reading = Reading.fit(["position"], LENGTH, histories, 0)
-    net = TransformerEncoder(PlainItems(n_items, width), width, reading.sizes, dropout=0.2, max_length=LENGTH)
+    table, sizes = PlainItems(n_items, width), reading.sizes
+    net = TransformerEncoder(table, width, sizes, dropout=0.2, max_length=LENGTH, convolution=REACH)
     maker = BatchMaker(reading, LENGTH)
     def loss(windows, generator):
         batch = maker.training(histories, windows, generator)
@@ -57,15 +58,19 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize(
-    ("length", "width", "n_items", "events"), [(128, 64, 1000, 8192), (16, 64, 60_000, 1024)], ids=["events", "table"]
+    ("length", "width", "n_items", "events", "reach"),
+    [(128, 64, 1000, 8192, 0), (16, 64, 60_000, 1024, 0), (128, 64, 1000, 8192, 16)],
+    ids=["events", "table", "convolution"],
 )
-def test_the_estimate_is_near_the_measured_peak(length: int, width: int, n_items: int, events: int) -> None:
-    code = STEP.format(length=length, width=width, n_items=n_items, events=events)
+def test_the_estimate_is_near_the_measured_peak(length: int, width: int, n_items: int, events: int, reach: int) -> None:
+    code = STEP.format(length=length, width=width, n_items=n_items, events=events, reach=reach)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     measured = int(done.stdout)
-    shape = Footprint(width=width, n_layers=2, n_heads=2, max_length=length, n_items=n_items, n_negatives=512)
-    assert 0.5 < needed_bytes(shape, events) / measured < 2, (needed_bytes(shape, events), measured)
+    shape = Footprint(
+        width=width, n_layers=2, n_heads=2, max_length=length, n_items=n_items, n_negatives=512, convolution=reach
+    )
+    assert 0.6 < needed_bytes(shape, events) / measured < 1.6, (needed_bytes(shape, events), measured)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,7 @@ def test_the_estimate_is_near_the_measured_peak(length: int, width: int, n_items
         ({"n_negatives": None}, True),
         ({"biased": True}, True),
         ({"gated": True}, True),
+        ({"convolution": 3}, True),
         ({"sparse": True}, False),
         ({"average": False}, False),
         ({"measured": False}, False),

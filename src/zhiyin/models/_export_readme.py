@@ -38,6 +38,7 @@ with open("signature.json", encoding="utf-8") as file:
 ids = pq.read_table("items.parquet")["item_id"].to_pylist()
 number = {one: place for place, one in enumerate(ids)}
 session = onnxruntime.InferenceSession("model.onnx")
+UNKNOWN = np.iinfo(np.int64).min
 
 
 def bucket(microseconds):
@@ -55,14 +56,12 @@ def feature(name, size, place, times, asked, values, kinds):
     if name == "value" and values is not None:
         found = np.searchsorted(np.array(told["edges"], np.float32), values, side="right")
         return np.where(np.isnan(values), size - 1, found)
-    if name in ("wait", "gap", "hour", "weekday") and times is not None:
+    if name in ("hour", "weekday") and asked is not None:
+        found = asked // 3_600_000_000 % 24 if name == "hour" else (asked // 86_400_000_000 + 3) % 7
+        return np.where(asked == UNKNOWN, size - 1, found)
+    if name in ("wait", "gap") and times is not None:
         before = np.concatenate([times[:1], times[:-1]])
-        return {
-            "wait": bucket(asked - times),
-            "gap": np.where(place > 0, 1 + bucket(times - before), 0),
-            "hour": asked // 3_600_000_000 % 24,
-            "weekday": (asked // 86_400_000_000 + 3) % 7,
-        }[name]
+        return bucket(asked - times) if name == "wait" else np.where(place > 0, 1 + bucket(times - before), 0)
     return None
 
 
@@ -92,12 +91,13 @@ def inputs(items, times=None, values=None, kinds=None, now=None, user=None):
         for column, kind in ((times, np.int64), (values, np.float32))
     )
     kinds = None if kinds is None else [kinds[at] for at in kept]
-    asked = None
+    asked = None if now is None else np.full(n, UNKNOWN)
     if times is not None:
         asked = times.copy() if told["hidden_event"] else np.append(times[1:], times[-1:])
-        asked[-1:] = now
         if told["hidden_event"]:
             times[-1:] = now
+    if asked is not None:
+        asked[-1:] = now
     found = {
         "item": np.array([number[items[at]] for at in kept], np.int64),
         "length": np.int64(n),

@@ -124,6 +124,7 @@ class SequenceRecommender(VectorRecommender):
             sparse=getattr(self._own_items(), "sparse", False),
             gated=options.get("block") == "ligr",
             biased="time" in options.get("relations", ()),
+            convolution=options.get("convolution", 0),
             average=own.average > 0,
         )
 

@@ -175,7 +175,7 @@ class BatchMaker:
             event[last] -= 1
             hidden = np.zeros(layout.n_events, bool)
             hidden[last] = True
-            asked = None if past.time is None else past.time[event]
+            asked = _times(past, event, queries.now)
             if asked is not None and queries.now is not None:
                 asked[last] = queries.now[order]
             batch = self._batch(past, layout, event, asked, order, None, users, hidden)
@@ -236,11 +236,19 @@ def _asked(
     past: Histories, event: LongVector, last: LongVector, now: LongVector | None, order: LongVector
 ) -> LongVector | None:
     """(N,) when each event of a query answers: at the time of the next one, the last one at the query's `now`."""
-    if past.time is None:
-        return None
-    asked = past.time[np.minimum(event + 1, len(past.time) - 1)]
-    asked[last] = past.time[event[last]] if now is None else now[order]
+    asked = _times(past, np.minimum(event + 1, len(past.item) - 1), now)
+    if asked is not None and past.time is not None:
+        asked[last] = past.time[event[last]]
+    if asked is not None and now is not None:
+        asked[last] = now[order]
     return asked
+
+
+def _times(past: Histories, event: LongVector, now: LongVector | None) -> LongVector | None:
+    """(N,) when events were, not known where histories have no times; None where no moment is known either."""
+    if past.time is None:
+        return None if now is None else np.full(len(event), NO_TIME)
+    return past.time[event]
 
 
 def cut(histories: Histories, max_length: int, ahead: bool, generator: np.random.Generator) -> LongVector:

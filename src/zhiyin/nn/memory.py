@@ -46,6 +46,8 @@ class Footprint:
     """Whether blocks have gates and a feed-forward part of three products (block ligr)."""
     biased: bool = False
     """Whether each pair of events has a bias of its own (relations in time)."""
+    convolution: int = 0
+    """Events that are mixed into each ahead of every block."""
     average: bool = True
     """Whether a moving average of the weights is kept."""
     measured: bool = True
@@ -87,7 +89,7 @@ def event_bytes(shape: Footprint) -> float:
     pairs = shape.n_heads * (shape.seen or shape.max_length)
     # states before and after each norm and product, queries, keys, values, masks; the feed-forward part; weights
     layer = 10 * width + 2 * hidden + pairs * (1 + shape.biased)
-    layer += (4 * width + 2 * hidden) * shape.gated
+    layer += (4 * width + 2 * hidden) * shape.gated + width * shape.convolution
     backward = 8 * width + 2 * hidden + pairs * shape.biased  # gradients on their way, of one layer at a time
     ends = 12 * width + 16  # what enters, and states, targets and their gradients at the loss
     return float(FLOAT * (shape.n_layers * layer + backward + ends))

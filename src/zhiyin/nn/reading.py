@@ -32,6 +32,9 @@ NEEDS: Mapping[str, str] = {
 }
 """The column that a feature is made from."""
 
+MOMENT = ("hour", "weekday")
+"""What is known of the moment alone, also where no event has a time."""
+
 OWN = ("gap", "kind", "value", "session")
 """What is known of an event only once it has happened."""
 
@@ -129,7 +132,7 @@ class Reading:
         """(N,) the buckets of one feature; `last` where it is not known."""
         if name == "position":
             return np.minimum(position, last)
-        column = events.get(NEEDS[name])
+        column = asked if name in MOMENT else events.get(NEEDS[name])
         if column is None or (asked is None and NEEDS[name] == "time"):
             return np.full(len(position), last, np.int64)
         if NEEDS[name] == "time":
