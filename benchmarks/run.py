@@ -1,6 +1,8 @@
-"""Run every benchmark, one after the other, on an otherwise idle machine; takes about half an hour on two cores.
+"""Run every benchmark, one after the other, on an otherwise idle machine.
 
-python benchmarks/run.py --data FOLDER [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
+python benchmarks/run.py --data FOLDER [--only SCRIPT ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
+
+On two cores, the scripts of sequence models (`sequences*.py`) take most of a day, all others half an hour.
 """
 
 from __future__ import annotations
@@ -24,15 +26,23 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
         ["defaults.py", "--data", str(data)],
         ["evaluation_speed.py", "--data", str(data)],
         ["prepare_scale.py"],
+        ["sequences_speed.py", "--data", str(data)],
+        ["sequences_switches.py", "--data", str(data)],
+        ["sequences_time.py", "--data", str(data)],
+        ["sequences.py", "--data", str(data), *(part for peer in peers for part in ("--peer", peer))],
+        ["curves.py"],
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder of uniform Parquet sets")
+    parser.add_argument("--only", nargs="*", default=[], help="the names of some scripts")
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
     chosen = parser.parse_args()
     for script, *arguments in commands(chosen.data, chosen.peer):
+        if chosen.only and script not in chosen.only:
+            continue
         print(f"\n== {script} {' '.join(arguments)}", flush=True)
         subprocess.run([sys.executable, str(HERE / script), *arguments], check=True)
 

@@ -65,6 +65,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 SMALL = {**ML1M, "embedding_size": 64, "n_heads": 2, "dropout": 0.2, "epochs": 9, "measure_every": 3}
+RUNS["movielens-1m/zhiyin small"] = ("zhiyin", {**SMALL, "measure_every": 1})
 CHOICES: dict[str, dict[str, Any]] = {
     "all of it": {},
     "no convolution": {"convolution": 0},
@@ -81,6 +82,14 @@ CHOICES: dict[str, dict[str, Any]] = {
 RUNS |= {f"movielens-1m/small: {name}": ("zhiyin", {**SMALL, **change}) for name, change in CHOICES.items()}
 PEERS: dict[str, dict[str, Any]] = {
     "movielens-1m/rectools sasrec": {"length": 50, "batch": 64, "blocks": 2, "heads": 2, "dropout": 0.2},
+    "movielens-1m/recbole sasrec": {
+        "length": 50,
+        "batch": 256,
+        "blocks": 2,
+        "heads": 2,
+        "dropout": 0.2,
+        "slice": 60,
+    },
     "amazon-beauty/rectools sasrec 256 negatives": {
         "length": 50,
         "batch": 128,
@@ -135,7 +144,7 @@ def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> 
             validation=valid.targets.item,
             n_items=split.train.n_items,
         )
-        script = Path(__file__).parent / "peers" / "rectools_sasrec.py"
+        script = Path(__file__).parent / "peers" / f"{_library(label)}_sasrec.py"
         options = json.dumps({**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS})
         done = subprocess.run([python, str(script), str(source), str(target), options], text=True, stdout=sys.stderr)
         if done.returncode:
@@ -155,7 +164,7 @@ def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--runs", nargs="*", default=[one for one in RUNS if "small:" not in one])
+    parser.add_argument("--runs", nargs="*", default=[*(one for one in RUNS if "small:" not in one), *PEERS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
     parser.add_argument("--seconds", type=float, default=900, help="the most that a peer may train")
@@ -169,7 +178,7 @@ def main() -> None:
     for label in chosen.runs:
         for seed in chosen.seeds:
             if label in PEERS:
-                python = pythons.get(label.partition("/")[2].partition(" ")[0])
+                python = pythons.get(_library(label))
                 if python is None:
                     continue
                 row = theirs(label, seed, chosen.data, python, chosen.seconds)
@@ -183,6 +192,11 @@ def main() -> None:
             results.setdefault(label, {})[str(seed)] = row
             write_results("sequences", {"protocol": PROTOCOL, "runs": results})
             print(f"{label} seed {seed}: NDCG@10 {row['ndcg@10']['value']:.4f} HR@10 {row['hit_rate@10']['value']:.4f}")
+
+
+def _library(label: str) -> str:
+    """Whose model a label of `PEERS` is of."""
+    return label.partition("/")[2].partition(" ")[0]
 
 
 def known() -> dict[str, Any]:

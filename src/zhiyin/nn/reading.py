@@ -132,7 +132,7 @@ class Reading:
         """(N,) the buckets of one feature; `last` where it is not known."""
         if name == "position":
             return np.minimum(position, last)
-        column = asked if name in MOMENT else events.get(NEEDS[name])
+        column: AnyArray | None = asked if name in MOMENT else events.get(NEEDS[name])
         if column is None or (asked is None and NEEDS[name] == "time"):
             return np.full(len(position), last, np.int64)
         if NEEDS[name] == "time":
