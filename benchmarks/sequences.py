@@ -33,7 +33,11 @@ BEAUTY |= {"loss": "sampled_softmax", "batch_size": 1500, "learning_rate": 1e-3}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "movielens-1m/sasrec": ("sasrec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
     "movielens-1m/sasrec gbce": ("sasrec", {**ML1M, "epochs": 40, "loss": "gbce", "n_negatives": 256}),
-    "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "n_layers": 4, "dropout": 0.35, "epochs": 24, "measure_every": 2}),
+    "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "n_layers": 6, "dropout": 0.4, "epochs": 28, "measure_every": 2}),
+    "movielens-1m/zhiyin 4 layers": (
+        "zhiyin",
+        {**ML1M, "n_layers": 4, "dropout": 0.35, "epochs": 24, "measure_every": 2},
+    ),
     "amazon-beauty/sasrec": (
         "sasrec",
         {

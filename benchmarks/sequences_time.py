@@ -6,7 +6,8 @@ FOLDER holds sets of uniform Parquet. One moment cuts all users; each event of t
 moment, with all earlier events of its user as history (`global_time`, targets "successive"), among all items but those
 of the history. Models do not learn after the cut. Every model's settings are the best of its grid below by NDCG@10 on
 (at most 3,000 cases of) the validation part, for sequence models the number of epochs too; then each learns anew from
-all that came before the cut, and is judged on the test part. Differences are tested in pairs, user by user.
+all that came before the cut, and is judged on the test part. Differences are tested in pairs, user by user. "zhiyin and
+popularity" is the blend of both by standard scores, its weight chosen alike.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from zhiyin.data.prepare import prepare
 from zhiyin.data.sources.folder import open_folder
 from zhiyin.evaluation.compare import compare
 from zhiyin.evaluation.evaluate import evaluate, world_of
+from zhiyin.models.blend import Blend
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 
@@ -53,6 +55,8 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     },
 }
 PROTOCOL = " ".join((__doc__ or "").split("\n\n")[2].split())
+BLEND = "zhiyin and popularity"
+WEIGHTS = (0.05, 0.1, 0.2, 0.5, 1.0)
 BASELINES = ("popularity", "item_knn", "ease", "als")
 
 
@@ -80,6 +84,29 @@ def tuned(name: str, split: Split, cases: Cases) -> dict[str, Any]:
         print(f"  {name} {settings} {own.get('epochs', '')}: {value:.4f}", flush=True)
     best = max(tried, key=lambda one: one["ndcg@10"])
     return {"settings": best["settings"], "validation": best["ndcg@10"], "tried": len(tried), "cpu": cpu_since(start)}
+
+
+def tuned_blend(split: Split, cases: Cases, best: dict[str, Any]) -> dict[str, Any]:
+    """The weight at which the best `popularity` helps the best `zhiyin` most."""
+    start = time.process_time()
+    settings = {name: best[name]["settings"] for name in ("zhiyin", "popularity")}
+    fitted = [models.get(name)(**own).fit(split.train, run=Run(seed=0)) for name, own in settings.items()]
+    tried = {}
+    for weight in WEIGHTS:
+        model = Blend.of(fitted, [1.0, weight])
+        tried[weight] = evaluate(model, cases, ["ndcg@10"], world_of(split.train)).samples["ndcg@10"].value
+        print(f"  {BLEND} {weight}: {tried[weight]:.4f}", flush=True)
+    weight = max(tried, key=lambda one: tried[one])
+    members = [
+        {"model": name, "weight": share, "settings": own}
+        for (name, own), share in zip(settings.items(), (1.0, weight), strict=True)
+    ]
+    return {
+        "settings": {"members": members},
+        "validation": tried[weight],
+        "tried": len(tried),
+        "cpu": cpu_since(start),
+    }
 
 
 def cpu_since(start: float) -> float:
@@ -110,7 +137,11 @@ def main() -> None:
             model: before[model] if model in before and model not in chosen.models else tuned(model, split, cases)
             for model in GRIDS
         }
-        asked = {model: (model, best[model]["settings"]) for model in GRIDS}
+        if BLEND not in before or "zhiyin" in chosen.models or "popularity" in chosen.models:
+            best[BLEND] = tuned_blend(split, cases, best)
+        else:
+            best[BLEND] = before[BLEND]
+        asked = {model: ("blend" if model == BLEND else model, best[model]["settings"]) for model in best}
         report = compare(
             dataset,
             {model: one for model, one in asked.items() if model not in BASELINES},
