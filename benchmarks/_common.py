@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("zhiyin", "numpy", "scipy", "duckdb", "pyarrow", "implicit")
+PACKAGES = ("zhiyin", "numpy", "scipy", "duckdb", "pyarrow", "torch", "implicit")
 
 
 class Clock:

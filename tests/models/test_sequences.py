@@ -20,7 +20,7 @@ from zhiyin.retrieval import exact
 from zhiyin.run import Run
 from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.recommenders import RecommenderSuite
-from zhiyin.testing.worlds import DAY, tastes
+from zhiyin.testing.worlds import tastes
 
 SMALL = {
     "embedding_size": 16,
@@ -225,33 +225,6 @@ class TestTargetKind:
         kind = np.tile(np.array([0, 0, 1], np.uint8), 160)
         model = fitted(world=of_lists(*lists, kind=kind), epochs=30, target_kind="buy")
         assert model.recommend(Query.of(["i4", "i0"], kinds=["buy", "view"]), k=1, exclude_seen=False).ids() == ["i4"]
-
-
-class TestHalfLife:
-    def test_what_is_new_counts_more(self) -> None:
-        """Of old 1 came after 0, of late 2 does, half as often."""
-        lists = [[0, 1]] * 80 + [[0, 2]] * 40
-        time = np.repeat([0, 100 * DAY], [160, 80]).astype(np.int64)
-        scores = {
-            days: fitted(world=of_lists(*lists, time=time), epochs=30, half_life=days).score(
-                Query.of(["i0"]), ["i1", "i2"]
-            )[0]
-            for days in (None, 20.0)
-        }
-        assert scores[None][0] > scores[None][1]
-        assert scores[20.0][0] < scores[20.0][1]
-
-    def test_steps_without_an_answer_change_nothing(self) -> None:
-        """Nearly all that is asked for is too old to come up in most steps."""
-        time = np.full(200, 0, np.int64)
-        time[-1] = 59 * DAY
-        model = fitted(world=of_lists(*[[0, 1]] * 100, time=time), epochs=5, half_life=10.0, batch_size=2)
-        assert np.isfinite([one.loss for one in model.trained.epochs]).all()
-        assert np.isfinite(model.item_vectors).all()
-
-    def test_without_times(self) -> None:
-        with pytest.raises(DataError, match="half_life=3"):
-            fitted(world=of_lists([0, 1, 2]), half_life=3.0)
 
 
 def test_training_that_is_taken_up_equals_one_that_was_not_interrupted(tmp_path, monkeypatch) -> None:

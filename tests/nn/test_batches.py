@@ -53,11 +53,11 @@ def owner_of(of: Histories, event: np.ndarray | Tensor) -> np.ndarray:
     return found
 
 
-def whole(of: Histories, make: BatchMaker, seed: int = 0, chance: np.ndarray | None = None) -> Batch:
+def whole(of: Histories, make: BatchMaker, seed: int = 0, answers: np.ndarray | None = None) -> Batch:
     """One epoch as one batch."""
     generator = np.random.default_rng(seed)
     (windows,) = make.epoch(of, 10**6, generator)
-    return make.training(of, windows, generator, chance)
+    return make.training(of, windows, generator, answers)
 
 
 def queries(of: Histories, now: np.ndarray | None = None) -> Queries:
@@ -197,7 +197,7 @@ def test_all_action_takes_each_of_the_next_events_alike() -> None:
 def test_only_events_that_may_be_asked_for_are(objective: Objective) -> None:
     of, make = learnable(), maker(objective, horizon=3)
     answers = np.random.default_rng(1).random(of.n_events) < 0.4
-    batch, bare = whole(of, make, chance=answers.astype(np.float32)), whole(of, make)
+    batch, bare = whole(of, make, answers=answers), whole(of, make)
     assert batch.target is not None
     assert batch.places is not None
     assert bare.target is not None
@@ -208,29 +208,11 @@ def test_only_events_that_may_be_asked_for_are(objective: Objective) -> None:
     assert 0 < len(batch.target) < len(bare.target)
 
 
-@pytest.mark.parametrize("objective", ["next", "all_action", "masked"])
-def test_events_are_asked_for_by_their_chance(objective: Objective) -> None:
-    of = learnable()
-    chance = np.tile(np.array([0.0, 0.25, 1.0], np.float32), of.n_events)[: of.n_events]
-    counts, bare = np.zeros(of.n_events), np.zeros(of.n_events)
-    for seed in range(800):
-        batch, every = (whole(of, maker(objective, masked=0.5), seed, one) for one in (chance, None))
-        assert batch.target is not None
-        assert every.target is not None
-        np.add.at(counts, batch.target.numpy(), 1)
-        np.add.at(bare, every.target.numpy(), 1)
-    assert not counts[chance == 0].any()
-    if objective != "masked":  # there, what is hidden next depends on what was drawn before
-        assert counts[chance == 1].sum() == bare[chance == 1].sum()
-    share = counts[chance == 0.25].sum() / bare[chance == 0.25].sum()
-    assert 0.22 < share < 0.28
-
-
 @pytest.mark.parametrize(("objective", "left"), [("next", [(0, 3)]), ("masked", [(0, 3), (3, 3)])])
 def test_windows_that_ask_for_nothing_are_left_out(objective: Objective, left: list[tuple[int, int]]) -> None:
-    of, chance = histories(3, 3, 3), np.zeros(9, np.float32)
-    chance[[2, 3]] = 0.1  # the last event of the first history; the first of the second, which nothing comes before
-    windows = maker(objective).epoch(of, 10**6, np.random.default_rng(0), chance)
+    of, answers = histories(3, 3, 3), np.zeros(9, bool)
+    answers[[2, 3]] = True  # the last event of the first history; the first of the second, which nothing comes before
+    windows = maker(objective).epoch(of, 10**6, np.random.default_rng(0), answers)
     found = sorted((int(start), int(length)) for one in windows for start, length in one)
     assert [(start, length + (objective == "next")) for start, length in found] == left
 
@@ -238,7 +220,7 @@ def test_windows_that_ask_for_nothing_are_left_out(objective: Objective, left: l
 def test_no_event_may_be_asked_for() -> None:
     of = learnable()
     for objective in ("next", "all_action", "masked"):
-        batch = whole(of, maker(objective), chance=np.zeros(of.n_events, np.float32))
+        batch = whole(of, maker(objective), answers=np.zeros(of.n_events, bool))
         assert batch.places is not None
         assert batch.target is not None
         assert len(batch.places) == len(batch.target) == 0
@@ -345,7 +327,7 @@ def test_shares_of_hidden_events() -> None:
 def test_hidden_events_that_may_not_be_asked_for_stay_hidden() -> None:
     of, make = learnable(), maker("masked", masked=0.5)
     answers = np.random.default_rng(1).random(of.n_events) < 0.5
-    batch, bare = whole(of, make, chance=answers.astype(np.float32)), whole(of, make)
+    batch, bare = whole(of, make, answers=answers), whole(of, make)
     assert batch.hidden is not None
     assert bare.hidden is not None
     assert batch.target is not None

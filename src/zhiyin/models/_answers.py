@@ -7,17 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zhiyin.arrays import BoolVector, FloatVector
-from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.arrays import BoolVector
+from zhiyin.data.histories import Histories
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.splitting.base import Cases
-
-DAY = 86_400_000_000
-"""Microseconds."""
-
-OLDEST = 6
-"""Half-lives after which an event is no longer asked for."""
 
 
 def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, name: str) -> BoolVector | None:
@@ -49,21 +43,6 @@ def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, nam
         but = " that is no repeat" if own.repeats == "exclude" else ""
         raise DataError(f"{name} finds no event {wanted_kind}to learn from that follows another one{but}")
     return found
-
-
-def chances(histories: Histories, half_life: float) -> FloatVector:
-    """(n_events,) in which share of the epochs each event is asked for, by its age in days at the last event.
-
-    >>> times = DAY * np.array([0, 70, 80, 90])
-    >>> chances(Histories.of_lengths(np.array([4]), item=np.arange(4, dtype=np.int32), time=times), 10.0).tolist()
-    [0.0, 0.25, 0.5, 1.0]
-    """
-    time = histories.time
-    assert time is not None
-    with np.errstate(over="ignore"):
-        age = (time.max() - time) / (half_life * DAY)
-    found = np.where(time == NO_TIME, 1.0, np.exp2(-np.maximum(age, 0.0)))
-    return np.where(found < 2.0**-OLDEST, 0.0, found).astype(np.float32)
 
 
 def may_learn(histories: Histories) -> BoolVector:

@@ -51,9 +51,6 @@ class SequenceConfig(Config):
     measures with them (then ask with `exclude_seen=False`)."""
     target_kind: str | None = None
     """Learn to foretell events of this kind alone; the others are still history."""
-    half_life: float | None = setting(None, gt=0, search=Search(3, 1000, log=True))
-    """Learn most from what is new: an event so many days before the last one is foretold in half of the epochs, one
-    twice as old in a quarter, and so on; beyond six half-lives it is history alone. None: all alike."""
     epochs: int = setting(40, ge=1, search=Search(5, 200))
     """How often training sees every event, at most."""
     batch_size: int = setting(6400, ge=1)

@@ -12,12 +12,12 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from zhiyin.arrays import FloatMatrix, FloatVector, IntMatrix, IntVector
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Queries
 from zhiyin.errors import DataError
-from zhiyin.models._answers import answers, chances, digest, may_learn
+from zhiyin.models._answers import answers, digest, may_learn
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
 from zhiyin.models._torch import device_of, torch_of, torch_threads
@@ -167,7 +167,7 @@ class SequenceRecommender(VectorRecommender):
         largest = min(self.config.batch_size, histories.n_events)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), largest, device, self.name, **many)
-        maker, wanted = self._maker(device), self._wanted(train)
+        maker, wanted = self._maker(device), answers(histories, train.kinds, self.config, self.name)
         training = Training(
             self.net,
             lambda generator: maker.epoch(histories, self.config.batch_size, generator, wanted),
@@ -207,25 +207,16 @@ class SequenceRecommender(VectorRecommender):
         blind = own.blind if reading.tells else 0.0
         return BatchMaker(reading, own.max_length, blind=blind, device=device, users=self.users, strangers=own.blind)
 
-    def _wanted(self, train: Dataset) -> FloatVector | None:
-        """(n_events,) in which share of the epochs each event is asked for; None for all in all."""
-        own, histories = self.config, train.histories
-        allowed = answers(histories, train.kinds, own, self.name)
-        if own.half_life is None:
-            return None if allowed is None else allowed.astype(np.float32)
-        train.need("time", f"{self.name} with half_life={own.half_life:g}")
-        fresh = chances(histories, own.half_life)
-        return fresh if allowed is None else fresh * allowed
-
     def _loss(
-        self, histories: Histories, wanted: FloatVector | None, maker: BatchMaker, told: IntMatrix | None
+        self, histories: Histories, wanted: BoolVector | None, maker: BatchMaker, told: IntMatrix | None
     ) -> Callable[..., tuple[torch.Tensor, int, int]]:
         from zhiyin.nn.distributed import world
         from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
         from zhiyin.nn.negatives import NegativeSampler
 
         own, net, name = self.config, self.net, self.config.loss_for(self.n_items)
-        counts = np.bincount(histories.item, wanted, self.n_items)
+        asked = histories.item if wanted is None else histories.item[wanted]
+        counts = np.bincount(asked, minlength=self.n_items)
         sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
         beta = gbce_beta(sampler.n, self.n_items, own.calibration) if name == "gbce" else 1.0
         prior = base_rate(sampler.n, beta)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntMatrix, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, IntMatrix, IntVector, LongVector
 from zhiyin.data.histories import NO_TIME, Histories, Queries
 from zhiyin.nn.layout import Layout
 from zhiyin.nn.reading import SECOND, Reading
@@ -88,16 +88,16 @@ class BatchMaker:
         self.device = device
 
     def epoch(
-        self, histories: Histories, size: int, generator: np.random.Generator, chance: FloatVector | None = None
+        self, histories: Histories, size: int, generator: np.random.Generator, answers: BoolVector | None = None
     ) -> list[LongVector]:
         """(n, 2) the first event and the length of each window of one epoch, dealt out to batches of `size` events.
 
-        Windows with nothing that may be asked for by `chance`, as in `training`, are left out.
+        Windows without any of the `answers`, as in `training`, are left out.
         """
         ahead = self.objective != "masked"
         windows = cut(histories, self.max_length, ahead, generator)
-        if chance is not None:
-            before = np.concatenate([[0], np.cumsum(chance > 0)])
+        if answers is not None:
+            before = np.concatenate([[0], np.cumsum(answers)])
             first = windows[:, 0] + ahead
             windows = windows[before[first + windows[:, 1]] > before[first]]
         windows = windows[generator.permutation(len(windows))]
@@ -111,7 +111,7 @@ class BatchMaker:
         histories: Histories,
         windows: LongVector,
         generator: np.random.Generator,
-        chance: FloatVector | None = None,
+        answers: BoolVector | None = None,
         users: IntMatrix | None = None,
     ) -> Batch:
         """The batch of some windows.
@@ -120,7 +120,7 @@ class BatchMaker:
             histories: that the windows are cut from.
             windows: (n, 2) the first event and the length of each.
             generator: of what is drawn.
-            chance: (n_events,) with which chance each event is asked for; None for all of them.
+            answers: (n_events,) which events may be asked for; None for all.
             users: (n_histories, n_columns) the buckets of the user of each history, if users are told of.
         """
         order = np.argsort(-windows[:, 1], kind="stable")
@@ -133,7 +133,7 @@ class BatchMaker:
         if self.objective == "masked":
             hidden = self._to_hide(layout, generator)
             batch = self._batch(histories, layout, event, None, order, blind, known, hidden)
-            return self._hide(batch, hidden if chance is None else hidden & _drawn(chance[event], generator), hidden)
+            return self._hide(batch, hidden, answers, event)
         asked = None if histories.time is None else histories.time[event + 1]
         batch = self._batch(histories, layout, event, asked, order, blind, known)
         answer = event + 1
@@ -141,9 +141,9 @@ class BatchMaker:
             ahead = np.minimum(np.repeat(layout.offsets[1:], length) - place, self.horizon)
             answer = answer + (generator.random(len(event)) * ahead).astype(np.int64)
         target = self._tensor(histories.item[answer].astype(np.int64))
-        if chance is None:
+        if answers is None:
             return replace(batch, target=target)
-        places = self._tensor(np.flatnonzero(_drawn(chance[answer], generator)))
+        places = self._tensor(np.flatnonzero(answers[answer]))
         return replace(batch, places=places, target=target[places])
 
     def _known(
@@ -164,8 +164,8 @@ class BatchMaker:
         hidden[last] |= generator.random(len(last)) < 0.5
         return hidden
 
-    def _hide(self, batch: Batch, asked: BoolVector, hidden: BoolVector) -> Batch:
-        places = self._tensor(np.flatnonzero(asked))
+    def _hide(self, batch: Batch, hidden: BoolVector, answers: BoolVector | None, event: LongVector) -> Batch:
+        places = self._tensor(np.flatnonzero(hidden if answers is None else hidden & answers[event]))
         flags = self._tensor(hidden)
         return replace(
             batch, item=batch.item.masked_fill(flags, 0), hidden=flags, places=places, target=batch.item[places]
@@ -189,7 +189,7 @@ class BatchMaker:
             if asked is not None and queries.now is not None:
                 asked[last] = queries.now[order]
             batch = self._batch(past, layout, event, asked, order, None, users, hidden)
-            return self._hide(batch, hidden, hidden)
+            return self._hide(batch, hidden, None, event)
         return self._batch(past, layout, event, _asked(past, event, last, queries.now, order), order, None, users)
 
     def _batch(
@@ -240,13 +240,6 @@ class BatchMaker:
 
     def _tensor(self, values: AnyArray) -> Tensor:
         return torch.as_tensor(values, device=self.device)
-
-
-def _drawn(chance: FloatVector, generator: np.random.Generator) -> BoolVector:
-    """(N,) what comes up, each by its chance; nothing is drawn where all are certain."""
-    certain: BoolVector = chance >= 1
-    open_ = (chance > 0) & ~certain
-    return certain | (open_ & (generator.random(len(chance)) < chance)) if open_.any() else certain
 
 
 def _asked(

@@ -25,15 +25,13 @@ class NegativeSampler:
         kind: "uniform": every item alike. "popularity": in proportion to count ** `power`. "mixed": half of each.
             "in_batch": the targets of the batch, in proportion to how often they are one; over many batches that is
             how often they occur in training.
-        counts: (n_items,) how often each item is asked for in training.
+        counts: (n_items,) how often each item occurs in training.
         n: how many items to draw; different ones remain, so that a draw may be smaller.
         corrected: whether losses shall correct by how often each item is expected.
         power: of "popularity".
     """
 
-    def __init__(
-        self, kind: Sampler, counts: LongVector | DoubleVector, n: int, corrected: bool = False, power: float = 1.0
-    ) -> None:
+    def __init__(self, kind: Sampler, counts: LongVector, n: int, corrected: bool = False, power: float = 1.0) -> None:
         self.kind, self.n_items, self.corrected = kind, len(counts), corrected
         self.n = min(n, self.n_items)
         weights = np.asarray(counts, np.float64) ** (1.0 if kind == "in_batch" else power)
