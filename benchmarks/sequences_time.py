@@ -1,6 +1,6 @@
 """Sequence models where the future is unknown: split by time, beside simple models that were tuned alike.
 
-    python benchmarks/sequences_time.py --data FOLDER [--sets NAME ...] [--models NAME ...] [--seeds 0 1 2]
+    python benchmarks/sequences_time.py --data FOLDER [--sets NAME ...] [--anew MODEL ...] [--seeds 0 1 2]
 
 FOLDER holds sets of uniform Parquet. One moment cuts all users; each event of the last tenth is asked for at its own
 moment, with all earlier events of its user as history (`global_time`, targets "successive"), among all items but those
@@ -117,9 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
-    parser.add_argument(
-        "--models", nargs="*", default=list(GRIDS), help="which to tune anew, if they were tuned before"
-    )
+    parser.add_argument("--anew", nargs="*", default=[], help="models to tune anew; others keep what was found before")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     chosen = parser.parse_args()
     file = RESULTS / "sequences_time.json"
@@ -132,15 +130,11 @@ def main() -> None:
         cases = split.validation
         if len(cases) > CASES:
             cases = cases.take(np.sort(np.random.default_rng(0).choice(len(cases), CASES, replace=False)))
-        before = results.get(name, {}).get("tuned", {})
-        best = {
-            model: before[model] if model in before and model not in chosen.models else tuned(model, split, cases)
-            for model in GRIDS
-        }
-        if BLEND not in before or "zhiyin" in chosen.models or "popularity" in chosen.models:
-            best[BLEND] = tuned_blend(split, cases, best)
-        else:
-            best[BLEND] = before[BLEND]
+        best = results.setdefault(name, {}).setdefault("tuned", {})
+        for model in (*GRIDS, BLEND):
+            if model not in best or model in chosen.anew:
+                best[model] = tuned_blend(split, cases, best) if model == BLEND else tuned(model, split, cases)
+                write_results("sequences_time", {"protocol": PROTOCOL, "sets": results})
         asked = {model: ("blend" if model == BLEND else model, best[model]["settings"]) for model in best}
         report = compare(
             dataset,

@@ -6,6 +6,8 @@ IN holds `offsets`, `item` (training histories, oldest first), `full_offsets`, `
 `validation` (the item that followed each training history) and `n_items`. OPTIONS is JSON: length, batch, blocks,
 heads, dropout, seed, epochs and seconds (when to stop; measuring does not count). OUT holds `items` (n, 10), `curve`
 (training seconds, CPU seconds, validation NDCG@10), seconds of an epoch, and users a second of its own `recommend`.
+
+RecTools knows the items of the last `length` + 1 events of each user alone: others count as missed.
 """
 
 import json
@@ -72,7 +74,7 @@ def ndcg(module):
         vectors = module.torch_model.item_model.get_all_embeddings()
         for start in range(0, N, 256):
             past = [
-                [inside[one] for one in given["item"][low:high].tolist()]
+                [inside[one] for one in given["item"][low:high].tolist() if one in inside]
                 for low, high in zip(
                     given["offsets"][start : start + 256], given["offsets"][start + 1 : start + 257], strict=False
                 )
