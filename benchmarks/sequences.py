@@ -31,6 +31,8 @@ from zhiyin.run import Run
 ML1M = {"max_length": 200, "blind": 0.0, "patience": 5}
 BEAUTY = {"max_length": 50, "n_layers": 1, "measure_every": 2, "patience": 4}
 BEAUTY |= {"loss": "sampled_softmax", "batch_size": 1500, "learning_rate": 1e-3}
+BEAUTY_SASREC = {**BEAUTY, "n_heads": 1, "hidden_size": 64, "epochs": 60, "dropout": 0.4}
+BEAUTY_SASREC |= {"n_negatives": 2048, "temperature": 0.07}
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "movielens-1m/sasrec": ("sasrec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
     "movielens-1m/sasrec 50 events": (
@@ -43,30 +45,8 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         "zhiyin",
         {**ML1M, "n_layers": 4, "dropout": 0.35, "epochs": 24, "measure_every": 2},
     ),
-    "amazon-beauty/sasrec": (
-        "sasrec",
-        {
-            **BEAUTY,
-            "n_heads": 1,
-            "hidden_size": 64,
-            "epochs": 60,
-            "dropout": 0.4,
-            "n_negatives": 2048,
-            "temperature": 0.07,
-        },
-    ),
-    "amazon-beauty/sasrec 256 negatives": (
-        "sasrec",
-        {
-            **BEAUTY,
-            "n_heads": 1,
-            "hidden_size": 64,
-            "epochs": 60,
-            "dropout": 0.3,
-            "n_negatives": 256,
-            "batch_size": 6400,
-        },
-    ),
+    "amazon-beauty/sasrec": ("sasrec", BEAUTY_SASREC),
+    "amazon-beauty/sasrec 256 negatives": ("sasrec", {**BEAUTY_SASREC, "n_negatives": 256}),
     "amazon-beauty/zhiyin": ("zhiyin", {**BEAUTY, "n_heads": 2, "hidden_size": 128, "dropout": 0.5, "epochs": 24}),
     "amazon-beauty/zhiyin 256 wide": (
         "zhiyin",

@@ -459,3 +459,13 @@ def test_seven_models_on_a_million_events_are_judged_in_far_less_than_two_minute
     spent = time.perf_counter() - started
     assert len(report.models) == 7
     assert spent - sum(one.fit_seconds + one.recommend_seconds for one in report.models) < 60
+
+
+def test_each_seed_has_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    small = ("sasrec", {"embedding_size": 8, "epochs": 1, "n_layers": 1})
+    report = compare(
+        tastes(), {"a": small}, "leave_last_out", ["ndcg@5"], k=5, seeds=[0, 1], run=Run(threads=1, checkpoint=kept)
+    )
+    assert "a" in [one.name for one in report.models]
+    assert len(list(kept.iterdir())) == 2

@@ -12,6 +12,7 @@ from zhiyin.models.base import Recommender, load
 from zhiyin.models.blend import Blend, BlendConfig, ranks, reciprocal_ranks, standard_scores, unit_range
 from zhiyin.models.content import Content
 from zhiyin.models.ease import EASE
+from zhiyin.run import Run
 from zhiyin.testing.recommenders import RecommenderSuite
 from zhiyin.testing.worlds import tastes
 
@@ -202,3 +203,11 @@ def test_the_reason_without_a_history_is_that_of_a_member() -> None:
     found = Blend(members="ease,popularity").fit(tastes()).recommend(Query.of([]), k=3, reasons=1)
     assert found.reasons is not None
     assert [reasons[0].kind for reasons in found.reasons[0]] == ["popularity"] * 3
+
+
+def test_each_member_has_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+    small = {"embedding_size": 8, "epochs": 1, "n_layers": 1}
+    members = [{"model": "sasrec", "settings": small}, {"model": "transformer", "settings": small}]
+    run = Run(seed=1, threads=1, checkpoint=tmp_path / "kept")
+    Blend(members=members).fit(tastes(), run=run)
+    assert sorted(one.name for one in (tmp_path / "kept").iterdir()) == ["0-sasrec", "1-transformer"]

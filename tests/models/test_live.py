@@ -62,6 +62,19 @@ def test_a_growing_history_without_times_knows_the_moment() -> None:
         assert not np.allclose(whole[0].scores, whole[1].scores, rtol=1e-3)
 
 
+def test_what_is_added_counts_also_after_a_moment_was_given(model) -> None:
+    items, times, values = events(6)
+    live = model.live(Query.of(items[:3], times[:3], values[:3], now=times[2] + 1))
+    live.recommend(5)
+    live.add(items[3:], times[3:], values[3:])
+    assert live.recommend(5).ids() == model.recommend(Query.of(items, times, values), k=5).ids()
+
+
+def test_a_history_out_of_order_does_not_live(model) -> None:
+    with pytest.raises(DataError, match="oldest first"):
+        model.live(Query.of(["i0001", "i0002"], [DAY, 0]))
+
+
 def test_a_new_event_costs_one_event(model, monkeypatch) -> None:
     items, times, values = events(7)
     live = model.live(Query.of(items[:6], times[:6], values[:6]))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pyarrow as pa
@@ -395,3 +396,37 @@ def test_lists_of_a_large_catalogue_take_the_memory_of_a_part_of_it(monkeypatch)
     assert model._list_bytes() * model.n_items == whole * 10
     assert model.recommend([Query.of(["i0001"])], k=5).ids() == lists
     assert model._row_bytes() == whole  # scores are still of all items
+
+
+def test_the_only_event_of_a_history_is_a_reason() -> None:
+    """Each event is followed by its neighbour, so that what is proposed owes all to it."""
+    model = fitted(world=of_lists(*[[0, 1]] * 60, *[[2, 3]] * 60), epochs=20)
+    found = model.recommend(Query.of(["i2"]), k=1, reasons=1).to_dicts()[0]["items"][0]
+    assert found["item_id"] == "i3"
+    assert [one["item_id"] for one in found["reasons"]] == ["i2"]
+
+
+def test_threads_are_given_back_by_the_last_who_leaves() -> None:
+    from zhiyin.models._torch import torch_threads
+
+    before, inside, may_leave = torch.get_num_threads(), Event(), Event()
+
+    def other() -> None:
+        with torch_threads(Run(threads=3)):
+            inside.set()
+            may_leave.wait(10)
+
+    try:
+        torch.set_num_threads(2)
+        thread = Thread(target=other)
+        with torch_threads(Run(threads=1)):
+            thread.start()
+            assert inside.wait(10)
+            with torch_threads(Run(threads=4)):
+                assert torch.get_num_threads() == 4
+            assert torch.get_num_threads() == 1
+        may_leave.set()
+        thread.join()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

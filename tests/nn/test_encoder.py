@@ -202,3 +202,12 @@ def test_first_weights() -> None:
             assert (values == 1).all(), name
         else:
             assert 0.01 < float(values.std()) < 0.03, name
+
+
+@pytest.mark.parametrize("relations", [(), ("position",), ("position", "time")])
+@pytest.mark.parametrize(("block", "causal"), KINDS)
+def test_the_last_state_alone_is_that_of_all(block: str, causal: bool, relations: tuple[str, ...]) -> None:
+    net = encoder(block, causal, relations=relations)
+    for lengths in (LENGTHS, (7, 6), (5, 5), (1,)):
+        batch = batch_of(lengths, hidden=None if causal else [one - 1 for one in np.cumsum(lengths)])
+        torch.testing.assert_close(net.last(batch), net(batch)[batch.layout.last()])

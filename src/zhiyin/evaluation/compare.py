@@ -122,11 +122,11 @@ def fit(model: Recommender, split: Split, run: Run) -> str:
     """Fit a model on what it may see; returns a word for that part.
 
     Models that stop early learn from train and stop on validation; all others learn from both together. A checkpoint is
-    each model's own, by its name and settings.
+    each model's own, by its name, settings and seed, and by what it learns from.
     """
     if run.checkpoint is not None:
-        settings = zlib.crc32(model.config.model_dump_json().encode())
-        run = replace(run, checkpoint=run.checkpoint / f"{model.name.replace(':', '.')}-{settings:08x}")
+        of = f"{model.config.model_dump_json()} {run.seed} {split.train.content_hash}"
+        run = replace(run, checkpoint=run.checkpoint / f"{model.name.replace(':', '.')}-{zlib.crc32(of.encode()):08x}")
     if model.uses_validation and split.validation is not None:
         model.fit(split.train, split.validation, run)
         return "train, stopped on validation"

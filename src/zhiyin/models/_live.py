@@ -30,6 +30,8 @@ class LiveHistory:
         from zhiyin.nn.live import Live
 
         assert isinstance(model.net, TransformerEncoder)
+        if _falls(query):
+            raise DataError("the times of the events fall; give them oldest first, as a live history grows at its end")
         self.model, self.query, self._live, self._first = model, query, Live(model.net), 0
 
     def __len__(self) -> int:
@@ -57,9 +59,9 @@ class LiveHistory:
             values=_joined(old, new, "values"),
             kinds=_joined(old, new, "kinds"),
             weights=None,
+            now=None,  # a moment that was given for what was known then
         )
-        moments = self.query.times
-        if moments is not None and any(later < earlier for earlier, later in pairwise(moments)):
+        if _falls(self.query):
             self.query = old
             raise DataError("the new events are older than those before them; a live history only grows at its end")
 
@@ -82,6 +84,11 @@ class LiveHistory:
         device = next(self.model.net.parameters()).device
         found: FloatMatrix = self._live.state(self.model._maker(device).queries(batch)).cpu().numpy()[None]
         return found
+
+
+def _falls(query: Query) -> bool:
+    """Whether an event is older than the one before it."""
+    return query.times is not None and any(later < earlier for earlier, later in pairwise(query.times))
 
 
 def _joined(old: Query, new: Query, name: str) -> Any:

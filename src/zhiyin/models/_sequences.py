@@ -321,8 +321,9 @@ class SequenceRecommender(VectorRecommender):
         return states
 
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
-        """Log-probabilities, as an event that lifts all items alike speaks for none of them."""
+        """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
+        scores[queries.histories.lengths == 0] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from zhiyin.errors import ConfigError, MissingExtra
@@ -48,6 +49,19 @@ def device_of(run: Run, name: str) -> torch.device:
     return device
 
 
+class _Threads:
+    """How many threads torch had before anybody asked for another number: whoever leaves goes back to it.
+
+    The number belongs to the process. One who came while others were inside has seen theirs, and must not restore it.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before, self.own = Lock(), 0, 0, local()
+
+
+_THREADS = _Threads()
+
+
 @contextmanager
 def torch_threads(run: Run) -> Iterator[None]:
     """Torch works with the threads of a run, or its share of them beside other processes, and then as before."""
@@ -55,9 +69,18 @@ def torch_threads(run: Run) -> Iterator[None]:
 
     from zhiyin.nn.distributed import neighbours
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, run.threads // neighbours()))
+    all_, own = _THREADS, _THREADS.own
+    outer = getattr(own, "threads", None)  # of this very thread, around this one
+    with all_.lock:
+        if not all_.inside:
+            all_.before = torch.get_num_threads()
+        all_.inside += 1
+    own.threads = max(1, run.threads // neighbours())
+    torch.set_num_threads(own.threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        own.threads = outer
+        with all_.lock:
+            all_.inside -= 1
+            torch.set_num_threads(outer or all_.before)

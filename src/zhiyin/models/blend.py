@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -133,7 +134,10 @@ class Blend(Recommender):
 
     def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
         members = self.config.members or _usual(train)
-        self.models = [_made(member).fit(train, validation, run) for member in members]
+        self.models = []
+        for place, member in enumerate(members):
+            kept = run.checkpoint and run.checkpoint / f"{place}-{member.model.replace(':', '.')}"
+            self.models.append(_made(member).fit(train, validation, replace(run, checkpoint=kept)))
         for model in self.models:
             model.items = self.items
         self.weights = np.array([member.weight for member in members], np.float32)

@@ -56,6 +56,30 @@ def attend(
     return out
 
 
+def attend_last(
+    qkv: Tensor, layout: Layout, n_heads: int, *, pointwise: float | None = None, biases: Sequence[Tensor] = ()
+) -> Tensor:
+    """What `attend` finds for the last event of each sequence, which sees all of it, causal or not.
+
+    Returns:
+        (n, d)
+    """
+    found = []
+    for place, group in enumerate(layout.groups):
+        q, k, v = group.spread(qkv).unflatten(-1, (3, n_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        row = torch.arange(group.n_rows, device=qkv.device)
+        last = group.real().sum(1).to(qkv.device) - 1
+        products = (q[row, :, last][:, :, None] @ k.transpose(2, 3)).mul_(1 / math.sqrt(q.shape[-1]))
+        if biases:
+            bias = biases[place]
+            products += bias[row if len(bias) > 1 else torch.zeros_like(row), :, last][:, :, None]
+        if group.cell is not None:
+            products += hidden(group, False, qkv)
+        weights = torch.softmax(products, -1) if pointwise is None else F.silu(products).mul_(1 / pointwise)
+        found.append((weights @ v).flatten(1))
+    return torch.cat(found)
+
+
 class _Attention(Function):
     """By hand, as autograd would keep, and pass over, five arrays of length² where two passes over one will do."""
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zhiyin.nn.attention import attend
+from zhiyin.nn.attention import attend, attend_last
 from zhiyin.nn.layout import Layout
 
 
@@ -118,6 +118,13 @@ class Block(nn.Module):
         qkv, kept = self.project(x)
         attended = attend(qkv, layout, self.n_heads, causal=self.causal, pointwise=self.pointwise, biases=biases)
         return self.mix(x, attended, kept)
+
+    def last(self, x: Tensor, layout: Layout, biases: Sequence[Tensor] = ()) -> Tensor:
+        """(N, d) to (n, d): what `forward` makes of the last event of each sequence, without the work on all others."""
+        qkv, kept = self.project(x)
+        attended = attend_last(qkv, layout, self.n_heads, pointwise=self.pointwise, biases=biases)
+        rows = layout.last(x.device)
+        return self.mix(x[rows], attended, None if kept is None else kept[rows])
 
 
 class PreNorm(Block):

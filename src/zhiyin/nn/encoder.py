@@ -140,13 +140,23 @@ class TransformerEncoder(Encoder):
 
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""
+        return self._through(batch, last=False)
+
+    def last(self, batch: Batch) -> Tensor:
+        """(n, d) the state after the last event of each sequence, for which the last block works on those alone."""
+        return self._through(batch, last=True)
+
+    def _through(self, batch: Batch, last: bool) -> Tensor:
+        """The states after each event, or after the last event of each sequence."""
         x = self.drop(self.enter(batch.item, batch.features, batch.hidden))
         biases = () if self.relations is None else self.relations(batch.layout, batch.seconds, batch.asked)
         place = torch.as_tensor(batch.layout.positions(), device=x.device) if self.recent else None
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self.blocks, 1):
+            assert isinstance(block, Block)
             if self.recent:
-                x = self.recent[number](x, place)
-            x = block(x, batch.layout, biases)
+                x = self.recent[number - 1](x, place)
+            final = last and number == len(self.blocks)
+            x = block.last(x, batch.layout, biases) if final else block(x, batch.layout, biases)
         return self.leave(x)
 
 
