@@ -29,7 +29,8 @@ def main() -> None:
             of, _, model = label.partition("/")
             if of == name and not model.startswith("small:"):
                 points = [one for one in seeds[min(seeds)]["curve"] if one[1] > 0]
-                series[model] = ([one[1] for one in points], [one[2] for one in points])
+                if points:
+                    series[model] = ([one[1] for one in points], [one[2] for one in points])
         drawn = charts.line(series, name, "CPU seconds of training", "validation NDCG@10", x_log=True).svg(720)
         drawn = re.sub(r'viewBox="0 0 (\S+) (\S+)"', _wider, drawn, count=1)
         start = drawn.index(">") + 1

@@ -5,6 +5,7 @@
 FOLDER holds sets of uniform Parquet. Protocol: first event of each pair of user and item, 5-core, leave last out with
 ties in the order of the log, items of the history excluded, all items ranked. Every model learns without the validation
 and the test event of each user; the validation event says when to stop, and nothing but it chose the settings below.
+A model "anew" learns from the validation event too, for as many epochs as were best for the first seed without it.
 
 A run is of one set, label and seed, in a process of its own; it replaces its row of results/sequences.json and leaves
 the others. A curve point is (training seconds, CPU seconds, validation NDCG@10); measuring is not in the seconds.
@@ -46,7 +47,17 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {**ML1M, "n_layers": 4, "dropout": 0.35, "epochs": 24, "measure_every": 2},
     ),
     "amazon-beauty/sasrec": ("sasrec", BEAUTY_SASREC),
-    "amazon-beauty/sasrec 256 negatives": ("sasrec", {**BEAUTY_SASREC, "n_negatives": 256}),
+    "amazon-beauty/sasrec 256 negatives": (  # as RecTools below
+        "sasrec",
+        {
+            **BEAUTY_SASREC,
+            "hidden_size": 256,
+            "dropout": 0.3,
+            "n_negatives": 256,
+            "temperature": None,
+            "batch_size": 6400,
+        },
+    ),
     "amazon-beauty/zhiyin": ("zhiyin", {**BEAUTY, "n_heads": 2, "hidden_size": 128, "dropout": 0.5, "epochs": 24}),
     "amazon-beauty/zhiyin 256 wide": (
         "zhiyin",
@@ -69,6 +80,9 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 """What `zhiyin` is without each of its parts, small and for few epochs; not in the default runs."""
 RUNS |= {f"movielens-1m/small: {name}": ("zhiyin", {**SMALL, **change}) for name, change in CHOICES.items()}
+ANEW = " anew"
+RUNS |= {f"{label}{ANEW}": RUNS[label] for label in ("movielens-1m/zhiyin 4 layers", "amazon-beauty/zhiyin")}
+"""Learn from all that comes before the test event, for the number of epochs that was best on the validation event."""
 PEERS: dict[str, dict[str, Any]] = {
     "movielens-1m/rectools sasrec": {"length": 50, "batch": 64, "blocks": 2, "heads": 2, "dropout": 0.2},
     "movielens-1m/recbole sasrec": {
@@ -90,16 +104,20 @@ PEERS: dict[str, dict[str, Any]] = {
     },
 }
 PROTOCOL = __doc__.split("Protocol: ")[1].split("\n\n")[0].replace("\n", " ")
-PEER_EPOCHS = 40
+PEER_EPOCHS, PEER_PATIENCE = 40, 5
 
 
 def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[str, Any]:
     """Train one of ours and judge it."""
     name, settings = RUNS[label]
+    anew = label.endswith(ANEW)
+    if anew:
+        settings = {**settings, "epochs": known()[label.removesuffix(ANEW)]["0"]["best_epoch"]}
     split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
     model = models.get(name)(**settings)
     kept = None if checkpoints is None else checkpoints / f"{label.replace('/', ' ')} {seed}"
-    model.fit(split.train, split.validation, Run(seed=seed, checkpoint=kept))
+    run = Run(seed=seed, checkpoint=kept)
+    model = model.fit(split.development, run=run) if anew else model.fit(split.train, split.validation, run)
     start = time.perf_counter()
     found = model.recommend(split.test.queries, k=10)
     users_a_second = len(found) / (time.perf_counter() - start)
@@ -110,6 +128,7 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[
     ]
     return {
         "settings": settings,
+        "cpu": model.trained.epochs[-1].cpu_seconds,
         "epochs": len(model.trained.epochs),
         "best_epoch": model.trained.best_epoch,
         "validation": model.trained.best,
@@ -137,14 +156,17 @@ def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> 
             n_items=split.train.n_items,
         )
         script = Path(__file__).parent / "peers" / f"{_library(label)}_sasrec.py"
-        options = json.dumps({**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS})
-        done = subprocess.run([python, str(script), str(source), str(target), options], text=True, stdout=sys.stderr)
+        given = {**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS, "patience": PEER_PATIENCE}
+        done = subprocess.run(
+            [python, str(script), str(source), str(target), json.dumps(given)], text=True, stdout=sys.stderr
+        )
         if done.returncode:
             raise SystemExit(f"{label} failed")
         found = dict(np.load(target))
     return {
         "settings": PEERS[label],
         "version": str(found["version"]),
+        "stopped": str(found["stopped"]),
         "curve": found["curve"].round(5).tolist(),
         "epoch_seconds": float(found["epoch_seconds"]),
         "epoch_cpu": float(found["epoch_cpu"]),
@@ -159,7 +181,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="*", default=[*(one for one in RUNS if "small:" not in one), *PEERS])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
-    parser.add_argument("--seconds", type=float, default=900, help="the most that a peer may train")
+    parser.add_argument("--seconds", type=float, default=3600, help="CPU seconds, the most that a peer may train")
     parser.add_argument("--checkpoints", type=Path, help="a folder from which interrupted runs go on")
     parser.add_argument("--one", action="store_true", help="print one run's JSON; what this script calls itself with")
     chosen = parser.parse_args()
@@ -181,7 +203,8 @@ def main() -> None:
                 done = subprocess.run([*again, "--one"], stdout=subprocess.PIPE, text=True, check=True)
                 row = json.loads(done.stdout.splitlines()[-1])
             results = known()
-            results.setdefault(label, {})[str(seed)] = row
+            others = {one: old for one, old in results.get(label, {}).items() if old["settings"] == row["settings"]}
+            results[label] = {**others, str(seed): row}
             write_results("sequences", {"protocol": PROTOCOL, "runs": results})
             print(f"{label} seed {seed}: NDCG@10 {row['ndcg@10']['value']:.4f} HR@10 {row['hit_rate@10']['value']:.4f}")
 

@@ -132,7 +132,8 @@ def main() -> None:
             cases = cases.take(np.sort(np.random.default_rng(0).choice(len(cases), CASES, replace=False)))
         best = results.setdefault(name, {}).setdefault("tuned", {})
         for model in (*GRIDS, BLEND):
-            if model not in best or model in chosen.anew:
+            new = set(chosen.anew) & {model, *(("zhiyin", "popularity") if model == BLEND else ())}
+            if model not in best or new:
                 best[model] = tuned_blend(split, cases, best) if model == BLEND else tuned(model, split, cases)
                 write_results("sequences_time", {"protocol": PROTOCOL, "sets": results})
         asked = {model: ("blend" if model == BLEND else model, best[model]["settings"]) for model in best}

@@ -172,11 +172,13 @@ def sequences() -> str:
         name, _, model = label.partition("/")
         runs = list(seeds.values())
         cells = [_over([one[metric]["value"] for one in runs]) for metric in ("ndcg@10", "hit_rate@10")]
-        to_best = _mean([_to_best(one["curve"])[1] / 60 for one in runs])
+        to_best = _mean([(_to_best(one["curve"])[1] if one["curve"] else _cpu_all(one)) / 60 for one in runs])
         epoch = _mean([_epoch_cpu(one) for one in runs])
         reached = [_reached(one["curve"], REACHED) for one in runs] if name == "movielens-1m" else []
         until = seconds(_mean(reached)) if reached and None not in reached else "–"
-        rows.append([f"**{name}**", model, *cells, len(runs), seconds(epoch), f"{to_best:.1f}", until])
+        rows.append(
+            [f"**{name}**", model + _cut_short(runs[0]), *cells, len(runs), seconds(epoch), f"{to_best:.1f}", until]
+        )
     header = ["set", "model", "NDCG@10", "HR@10", "seeds"]
     header += ["CPU s an epoch", "CPU minutes to the best epoch", f"CPU s to {REACHED:.2f} on validation"]
     return table(header, rows, 2)
@@ -189,12 +191,25 @@ def sequences_short() -> str:
     for label, seeds in _by_accuracy(result("sequences")["runs"]):
         name, _, model = label.partition("/")
         runs = list(seeds.values())
-        if model not in ("zhiyin", "zhiyin small", "sasrec") and "version" not in runs[0]:
+        if model not in (
+            "zhiyin",
+            "zhiyin anew",
+            "zhiyin small",
+            "sasrec",
+            "sasrec 50 events",
+            "rectools sasrec",
+            "recbole sasrec",
+        ):
             continue
         shown = f"{runs[0]['version']} {model.partition(' ')[2]}" if "version" in runs[0] else f"`{model}`"
-        shown = shown.replace("`zhiyin small`", "`zhiyin`, small")
+        shown = (
+            shown.replace("`zhiyin small`", "`zhiyin`, small")
+            .replace(" 50 events`", "`, 50 events")
+            .replace(" anew`", "`, anew")
+        )
+        shown += _cut_short(runs[0])
         cells = [f"{_mean([one[metric]['value'] for one in runs]):.4f}" for metric in ("ndcg@10", "hit_rate@10")]
-        minutes = _mean([one["curve"][-1][1] / 60 for one in runs])
+        minutes = _mean([_cpu_all(one) / 60 for one in runs])
         rows.append([f"**{name}**", shown, *cells, f"{minutes:.1f}"])
     for name in dict.fromkeys(row[0].strip("*") for row in rows):
         for model in ("ease", "item_knn bm25", "popularity"):
@@ -205,6 +220,12 @@ def sequences_short() -> str:
             rows.append([f"**{name}**", f"`{model.split()[0]}`", *cells, shown])
     rows.sort(key=lambda row: (row[0] != "**movielens-1m**", row[0], -float(row[2])))
     return table(["set", "model", "NDCG@10", "HR@10", "CPU minutes of training"], rows, 2)
+
+
+def _cut_short(run: dict[str, Any]) -> str:
+    """What ended the training of a peer before it had converged."""
+    windows = f", {run['settings']['length']} events" if "version" in run else ""
+    return windows + (f", stopped after {run['stopped']}" if "CPU" in run.get("stopped", "") else "")
 
 
 def _by_accuracy(runs: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -221,7 +242,12 @@ def _mean(values: Sequence[float]) -> float:
 
 def _epoch_cpu(run: dict[str, Any]) -> float:
     """CPU seconds of an epoch."""
-    return run["epoch_cpu"] if "epoch_cpu" in run else run["curve"][-1][1] / run["epochs"]
+    return run["epoch_cpu"] if "epoch_cpu" in run else _cpu_all(run) / run["epochs"]
+
+
+def _cpu_all(run: dict[str, Any]) -> float:
+    """CPU seconds of training."""
+    return run["cpu"] if "cpu" in run else run["curve"][-1][1]
 
 
 def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:

@@ -1,5 +1,6 @@
 """A saved thing is whole or not there, whatever happens while it is written."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -153,3 +154,10 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     found = load_arrays(tmp_path / "x")
     np.testing.assert_array_equal(found["a"], [[0, 2], [3, 5]])
     assert found["empty"].shape == (0, 4)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there, files have no such permissions")
+def test_arrays_may_be_read_by_whom_the_system_lets(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    save_arrays(tmp_path / "arrays", {"a": np.zeros(3)})
+    assert (tmp_path / "arrays").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -3,8 +3,8 @@
     python recbole_sasrec.py IN.npz OUT.npz OPTIONS
 
 As `rectools_sasrec.py`. RecBole learns from every prefix of a history as a sample of its own, so that an epoch takes
-far longer than a budget: the curve is taken every `slice` training seconds. Its own loader, split and loss are used, in
-its trainer's order; validation and lists are by its `full_sort_predict`.
+far longer than a budget: the curve is taken every `slice` CPU seconds of training. Its own loader, split and loss are
+used, in its trainer's order; validation and lists are by its `full_sort_predict`.
 """
 
 import json
@@ -120,7 +120,7 @@ def main():
         model.train()
 
     model.train()
-    while spent < OPTIONS["seconds"]:
+    while used < OPTIONS["seconds"]:
         for batch in train:
             since = time.perf_counter(), time.process_time()
             optimizer.zero_grad()
@@ -130,10 +130,11 @@ def main():
             spent, used = spent + time.perf_counter() - since[0], used + time.process_time() - since[1]
             done += 1
             share = done / len(train)
-            if spent > (len(curve) + 1) * OPTIONS["slice"]:
+            if used > (len(curve) + 1) * OPTIONS["slice"]:
                 measure()
-            if spent >= OPTIONS["seconds"]:
+            if used >= OPTIONS["seconds"]:
                 break
+    measure()
     model.load_state_dict(kept)
     start = time.perf_counter()
     found = raw[best_items(model, number, lists_of(given["full_offsets"], given["full_item"]))]
@@ -145,6 +146,7 @@ def main():
         epoch_seconds=spent / share,
         epoch_cpu=used / share,
         users_a_second=per_second,
+        stopped=f"{OPTIONS['seconds']:g} CPU seconds",
         version=f"recbole {recbole.__version__}",
     )
 

@@ -4,10 +4,11 @@
 
 IN holds `offsets`, `item` (training histories, oldest first), `full_offsets`, `full_item` (what is known at test time),
 `validation` (the item that followed each training history) and `n_items`. OPTIONS is JSON: length, batch, blocks,
-heads, dropout, seed, epochs and seconds (when to stop; measuring does not count). OUT holds `items` (n, 10), `curve`
-(training seconds, CPU seconds, validation NDCG@10), seconds of an epoch, and users a second of its own `recommend`.
+heads, dropout, seed, and when to stop: epochs, CPU seconds, measurements without a better one (patience). OUT holds
+`items` (n, 10), `curve` (training seconds, CPU seconds, validation NDCG@10), seconds of an epoch, and users a second of
+its own `recommend`.
 
-RecTools knows the items of the last `length` + 1 events of each user alone: others count as missed.
+RecTools learns from the last `length` + 1 events of each user and knows no items but theirs: others count as missed.
 """
 
 import json
@@ -43,7 +44,7 @@ class Watch(pl.Callback):
 
     def __init__(self):
         self.curve, self.best, self.kept = [], -1.0, None
-        self.spent = self.used = 0.0
+        self.spent, self.used, self.stopped = 0.0, 0.0, ""
         self.since = time.perf_counter(), time.process_time()
 
     def __deepcopy__(self, memo):
@@ -61,7 +62,12 @@ class Watch(pl.Callback):
         if value > self.best:
             self.best = value
             self.kept = {name: one.clone() for name, one in module.torch_model.state_dict().items()}
-        trainer.should_stop = self.spent > OPTIONS["seconds"]
+        best = max(range(len(self.curve)), key=lambda place: self.curve[place][2])
+        if len(self.curve) - 1 - best >= OPTIONS["patience"]:
+            self.stopped = "no better measurement"
+        elif self.used > OPTIONS["seconds"]:
+            self.stopped = f"{OPTIONS['seconds']:g} CPU seconds"
+        trainer.should_stop = bool(self.stopped)
         self.since = time.perf_counter(), time.process_time()
 
 
@@ -139,6 +145,7 @@ def main():
         epoch_seconds=curve[-1, 0] / len(curve),
         epoch_cpu=curve[-1, 1] / len(curve),
         users_a_second=N / spent,
+        stopped=watch.stopped,
         version=f"rectools {rectools.__version__}",
     )
 

@@ -157,8 +157,11 @@ def save_arrays(path: Path, arrays: Mapping[str, AnyArray]) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    path.touch()
+    mode = path.stat().st_mode  # safetensors writes a file that its owner alone may read, and puts it in place
     try:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+        path.chmod(mode)
     except SafetensorError as error:  # which hides that of the operating system
         raise OSError(str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")) from error
 

@@ -36,6 +36,15 @@ def setting(default: Any, *, search: Search | None = None, **bounds: Any) -> Any
     return Field(default, json_schema_extra=extra, **bounds)
 
 
+def names(value: Any) -> Any:
+    """Names from text, `"value, gap"`; anything else is returned as it is. For validators of fields of several names.
+
+    >>> names("value, gap"), names(["value"])
+    (('value', 'gap'), ['value'])
+    """
+    return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
+
+
 class Config(BaseModel):
     """Base of every component's settings: frozen, no unknown names, documented field by field."""
 

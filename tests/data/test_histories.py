@@ -1,4 +1,7 @@
+from datetime import UTC, datetime
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +111,31 @@ def test_a_matrix_sums_repeats_and_leaves_the_histories_alone() -> None:
     assert histories.matrix(2).toarray().tolist() == [[2, 1], [0, 0], [0, 1]]
     assert histories.offsets.tolist() == before.tolist()
     assert as_lists(histories) == [[0, 0, 1], [], [1]]
+
+
+def test_moments_may_be_datetimes() -> None:
+    day = datetime(2024, 10, 27, tzinfo=UTC)
+    given = [day, datetime(2024, 10, 27, 1), np.datetime64("2024-10-27T02:00"), int(day.timestamp()) * 10**6]
+    query = Query.of(["a", "b", "c", "d"], given, now=pd.Timestamp("2024-10-28"))
+    hours = [(one - int(day.timestamp()) * 10**6) / 3.6e9 for one in query.times or ()]
+    assert hours == [0, 1, 2, 0]
+    assert query.now == (int(day.timestamp()) + 86_400) * 10**6
+    with pytest.raises(DataError, match="'yesterday' is no moment"):
+        Query.of(["a"], ["yesterday"])  # type: ignore[list-item]
+
+
+def test_histories_are_put_in_the_order_of_their_times() -> None:
+    items = Vocabulary(["a", "b", "c"])
+    queries = [Query.of(["c", "x", "a", "b"], [3, 4, 1, 1], [5, 4, 3, 2]), Query.of(["b", "a"]), Query.of([], [])]
+    found = Queries.encode(queries, items)
+    assert found.histories.item.tolist() == [0, 1, 2, 1, 0]
+    assert found.histories.value is not None
+    assert found.histories.value[:3].tolist() == [3, 2, 5]
+    assert found.now is not None
+    assert found.now.tolist()[0] == 5
+
+
+def test_events_that_are_later_than_now_are_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    found = Queries.encode([Query.of(["a", "b"], [10**15, 2 * 10**15], now=10**9)], Vocabulary(["a", "b"])).until_now()
+    assert found.histories.n_events == 0
+    assert "2 of 2 events are later than the moment" in caplog.text

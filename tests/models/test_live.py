@@ -3,7 +3,7 @@ import pytest
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories, Query
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import FILLED
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.hstu import HSTU
@@ -68,6 +68,17 @@ def test_what_is_added_counts_also_after_a_moment_was_given(model) -> None:
     live.recommend(5)
     live.add(items[3:], times[3:], values[3:])
     assert live.recommend(5).ids() == model.recommend(Query.of(items, times, values), k=5).ids()
+
+
+def test_who_cannot_live_says_so(model) -> None:
+    from zhiyin.models.gru4rec import GRU4Rec
+
+    with pytest.raises(ConfigError, match="gru4rec has no live histories"):
+        GRU4Rec().live()
+    with pytest.raises(NotFittedError):
+        SASRec().live()
+    with pytest.raises(DataError, match="not with Queries"):
+        model.live(tastes().queries().take([0]))
 
 
 def test_a_history_out_of_order_does_not_live(model) -> None:

@@ -113,7 +113,7 @@ class TestBadInput:
             fitted(run=Run(device="cuda:9"))
 
     def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(self, monkeypatch) -> None:
-        monkeypatch.setattr("zhiyin.nn.memory.free_bytes", lambda device: 60 * 2**20)
+        monkeypatch.setattr("zhiyin.nn.memory.free_bytes", lambda device: 24 * 2**20)
         with pytest.raises(ConfigError, match="batch_size="):
             fitted(world=tastes(n_users=3000), batch_size=100_000)
 
@@ -430,3 +430,21 @@ def test_threads_are_given_back_by_the_last_who_leaves() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_small_log_has_steps_enough() -> None:
+    world = of_lists(*[[0, 1, 2, 3]] * 2_000)
+    assert SASRec(batch_size=6400)._batch_events(world.histories) == 500
+    assert SASRec(batch_size=100)._batch_events(world.histories) == 100
+    assert SASRec(batch_size=6400)._batch_events(tastes().histories) == 256
+
+
+def test_what_does_not_fit_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ConfigError, match="n_layers=64"):
+        SASRec(embedding_size=4096, n_layers=64, hidden_size=1_000_000).fit(tastes())
+
+
+@pytest.mark.parametrize("given", ["value, gap", ("value", "gap"), ["value", "gap"]])
+def test_names_may_come_as_text(given) -> None:
+    assert SASRec(features=given).config.features == ("value", "gap")
+    assert SASRec(relations="position").config.relations == ("position",)

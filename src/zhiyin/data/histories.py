@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +17,13 @@ from zhiyin.errors import DataError, unknown
 
 COLUMNS = ("item", "time", "value", "kind", "weight", "session")
 """The columns of an event beside its owner; all but `item` may be absent."""
+
+Moment: TypeAlias = "int | datetime | np.datetime64"
+"""A point in time: microseconds since 1970, or a datetime."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+logger = logging.getLogger(__name__)
 
 Column: TypeAlias = AnyArray | None
 
@@ -160,20 +169,21 @@ class Query:
     def of(
         cls,
         items: Sequence[str],
-        times: Sequence[int] | None = None,
+        times: Sequence[Moment] | None = None,
         values: Sequence[float] | None = None,
         kinds: Sequence[str] | None = None,
-        now: int | None = None,
+        now: Moment | None = None,
         user_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         weights: Sequence[float] | None = None,
     ) -> Query:
-        """Build a query by hand: item ids, oldest first; times and `now` in microseconds since 1970.
+        """Build a query by hand: item ids, oldest first; times and `now` as datetimes or microseconds since 1970.
 
+        A datetime without a zone is UTC. Events whose times fall are put in the order of their times when it is asked.
         `weights` tell how much each event speaks for its item; by default what training found for events of its kind.
 
         Raises:
-            DataError: a column is not as long as the history, or a weight is no number.
+            DataError: a column is not as long as the history, a time is none, or a weight is no number.
         """
         if isinstance(items, str):
             raise DataError(f"a history is a list of item ids, but one text came: {items!r}")
@@ -185,10 +195,10 @@ class Query:
             raise DataError(f"weights {list(weights)} came; each must be a number")
         return cls(
             tuple(str(one) for one in items),
-            None if times is None else tuple(int(one) for one in times),
+            None if times is None else tuple(microseconds(one) for one in times),
             None if values is None else tuple(float(one) for one in values),
             None if kinds is None else tuple(kinds),
-            now,
+            None if now is None else microseconds(now),
             user_id,
             dict(context or {}),
             None if weights is None else tuple(float(one) for one in weights),
@@ -248,7 +258,7 @@ class Queries:
         known = numbers >= 0
         missing = np.add.reduceat(np.append(~known, False), full.offsets[:-1]) if len(queries) else np.zeros(0)
         return cls(
-            full.keep(known),
+            _in_order(full.keep(known)),
             items,
             _now(queries),
             tuple(query.user_id or "" for query in queries) if any(query.user_id for query in queries) else None,
@@ -300,7 +310,14 @@ class Queries:
         if now is None or past.time is None:
             return self
         known = past.time <= np.repeat(now, past.lengths)
-        return self if known.all() else replace(self, histories=past.keep(known))
+        if known.all():
+            return self
+        logger.warning(
+            "%d of %d events are later than the moment (now) of their query and are left out; a moment is in "
+            "microseconds since 1970, or a datetime",
+            *(int(np.count_nonzero(~known)), len(known)),
+        )
+        return replace(self, histories=past.keep(known))
 
     def translate(self, items: Vocabulary) -> Queries:
         """The same queries in another vocabulary; events on items that it lacks are left out and counted."""
@@ -354,6 +371,30 @@ def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequ
     if stated is None:
         return by_kind
     return np.where(np.isnan(stated), np.float32(1) if by_kind is None else by_kind, stated)
+
+
+def microseconds(moment: Moment) -> int:
+    """Microseconds since 1970; a datetime without a zone is UTC."""
+    if isinstance(moment, np.datetime64):
+        moment = moment.astype("datetime64[us]").item()
+    if isinstance(moment, datetime):
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (zoned - EPOCH) // timedelta(microseconds=1)
+    try:
+        return int(moment)
+    except (TypeError, ValueError):
+        raise DataError(f"{moment!r} is no moment; give a datetime, or microseconds since 1970") from None
+
+
+def _in_order(histories: Histories) -> Histories:
+    """Each history in the order of its times; events of one time, and of none, stay as they are."""
+    time = histories.time
+    if time is None or not len(time):
+        return histories
+    owner = histories.owner()
+    if not ((time[1:] < time[:-1]) & (owner[1:] == owner[:-1])).any():
+        return histories
+    return histories.reorder(np.lexsort((time, owner)))
 
 
 def _now(queries: Sequence[Query]) -> LongVector | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zhiyin.arrays import FloatMatrix
-from zhiyin.data.histories import Queries, Query
+from zhiyin.data.histories import Moment, Queries, Query, microseconds
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.errors import DataError
 
@@ -40,7 +40,7 @@ class LiveHistory:
     def add(
         self,
         items: Sequence[str],
-        times: Sequence[int] | None = None,
+        times: Sequence[Moment] | None = None,
         values: Sequence[float] | None = None,
         kinds: Sequence[str] | None = None,
     ) -> None:
@@ -65,10 +65,10 @@ class LiveHistory:
             self.query = old
             raise DataError("the new events are older than those before them; a live history only grows at its end")
 
-    def recommend(self, k: int = 10, now: int | None = None, exclude_seen: bool = True) -> Recommendations:
-        """The `k` best items at the moment `now` (microseconds; by default just after the last event)."""
+    def recommend(self, k: int = 10, now: Moment | None = None, exclude_seen: bool = True) -> Recommendations:
+        """The `k` best items at the moment `now` (by default just after the last event)."""
         model = self.model
-        batch = model.encode(replace(self.query, now=self.query.now if now is None else now))
+        batch = model.encode(replace(self.query, now=self.query.now if now is None else microseconds(now)))
         items, values = model._nearest(self._vector(batch), batch, k, exclude_seen, None)
         return model._filled(items, values, batch, exclude_seen, model._by_popularity(None))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from zhiyin.config import Config, Search, setting
+from pydantic import field_validator
+
+from zhiyin.config import Config, Search, names, setting
 from zhiyin.nn.reading import Feature
 
 SOFTMAX_ITEMS = 5_000
@@ -54,7 +56,7 @@ class SequenceConfig(Config):
     epochs: int = setting(40, ge=1, search=Search(5, 200))
     """How often training sees every event, at most."""
     batch_size: int = setting(6400, ge=1)
-    """Events in a batch."""
+    """Events in a batch; of a small log so many fewer that an epoch has 16 steps, but 256 at least."""
     learning_rate: float = setting(1e-3, gt=0, search=Search(1e-4, 1e-2, log=True))
     """Of Adam."""
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -72,6 +74,11 @@ class SequenceConfig(Config):
     """Epochs between measurements."""
     measured_cases: int = setting(10_000, ge=1)
     """At most so many validation cases are measured, the same ones each time."""
+
+    @field_validator("features", "item_features", "user_features", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return names(value)
 
     def idle(self, n_items: int) -> dict[str, str]:
         """The settings that were changed but do nothing beside the others, each with the reason."""

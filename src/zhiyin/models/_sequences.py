@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
-from zhiyin.errors import DataError
+from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._answers import answers, digest, may_learn
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
@@ -28,6 +28,7 @@ from zhiyin.splitting.base import Cases
 if TYPE_CHECKING:
     import torch
 
+    from zhiyin.models._live import LiveHistory
     from zhiyin.nn.batches import Batch, BatchMaker
     from zhiyin.nn.encoder import Encoder
     from zhiyin.nn.items import ItemTable
@@ -41,6 +42,12 @@ logger = logging.getLogger(__name__)
 
 QUERY_EVENTS = 16_384
 """So many events of queries are encoded at a time."""
+
+STEPS = 16
+"""An epoch of a small log has at least so many steps, as long as its batches are no smaller than `SMALLEST_BATCH`."""
+
+SMALLEST_BATCH = 256
+"""Events; a smaller `batch_size` is taken as it is."""
 
 WEIGHTS = "weights.safetensors"
 
@@ -103,6 +110,7 @@ class SequenceRecommender(VectorRecommender):
 
     def _footprint(self, histories: Histories) -> Footprint:
         """What the memory of training depends on; a model without attention says less."""
+        from zhiyin.nn.items import SPARSE_FROM
         from zhiyin.nn.memory import Footprint
 
         own = self.config
@@ -121,12 +129,20 @@ class SequenceRecommender(VectorRecommender):
             n_negatives=None if self.config.loss_for(self.n_items) == "softmax" else min(own.n_negatives, self.n_items),
             table_rows=rows,
             row_width=own.embedding_size // own.codes if own.codes else None,
-            sparse=getattr(self._own_items(), "sparse", False),
+            sparse=not own.codes and self.n_items >= SPARSE_FROM,
             gated=options.get("block") == "ligr",
             biased="time" in options.get("relations", ()),
             convolution=options.get("convolution", 0),
             average=own.average > 0,
         )
+
+    def live(self, query: Query | None = None) -> LiveHistory:
+        """A history that grows while it is asked; of models whose state may be extended by an event.
+
+        Raises:
+            ConfigError: this is none of them.
+        """
+        raise ConfigError(f"{self.name} has no live histories; ask recommend() anew, or use zhiyin, sasrec or hstu")
 
     # ------------------------------------------------------------------ learning
 
@@ -156,6 +172,9 @@ class SequenceRecommender(VectorRecommender):
         for setting, why in self.config.idle(self.n_items).items():
             logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
         told = self._fit_sides(train)
+        size = self._batch_events(histories)
+        many = {"processes": world(device).size, "sharers": neighbours()}
+        check_memory(self._footprint(histories), min(size, histories.n_events), device, self.name, **many)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
             self.net = self._made(self._sizes(reading)).to(device)
@@ -164,13 +183,10 @@ class SequenceRecommender(VectorRecommender):
             drawn = run.generator(f"{self.name}: codes")
             codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
             items.codes.copy_(torch.from_numpy(codes))
-        largest = min(self.config.batch_size, histories.n_events)
-        many = {"processes": world(device).size, "sharers": neighbours()}
-        check_memory(self._footprint(histories), largest, device, self.name, **many)
         maker, wanted = self._maker(device), answers(histories, train.kinds, self.config, self.name)
         training = Training(
             self.net,
-            lambda generator: maker.epoch(histories, self.config.batch_size, generator, wanted),
+            lambda generator: maker.epoch(histories, size, generator, wanted),
             self._loss(histories, wanted, maker, told),
             None if validation is None else self._measure(validation, run),
             self._plan(),
@@ -197,6 +213,10 @@ class SequenceRecommender(VectorRecommender):
             return None
         self.users, every = UserSides.fit(train.user_table, own.user_features, may_learn(train.histories))
         return every
+
+    def _batch_events(self, histories: Histories) -> int:
+        """The events in a batch: so many as are asked for, or fewer where an epoch would be a step or two."""
+        return min(self.config.batch_size, max(SMALLEST_BATCH, histories.n_events // STEPS))
 
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         from zhiyin.nn.batches import BatchMaker

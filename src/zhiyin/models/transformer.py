@@ -6,13 +6,13 @@ at those before it, and the last state is held against the vectors of all items.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
-from zhiyin.config import Search, setting
+from zhiyin.config import Search, names, setting
 from zhiyin.data.histories import Query
-from zhiyin.errors import ConfigError
+from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._live import LiveHistory
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sequences import SequenceRecommender
@@ -46,6 +46,11 @@ class TransformerConfig(SequenceConfig):
     """How far `all_action` looks ahead, in events."""
     masked: float = setting(0.2, gt=0, lt=1)
     """The share of events that `masked` hides."""
+
+    @field_validator("relations", mode="before")
+    @classmethod
+    def _related(cls, value: Any) -> Any:
+        return names(value)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -95,7 +100,15 @@ class Transformer(SequenceRecommender):
 
         Raises:
             ConfigError: the model looks at both sides of an event, so that a new event changes all states.
+            DataError: the query is none that was made by `Query.of`, or its times fall.
+            NotFittedError: before `fit`.
         """
+        self.vocabulary  # noqa: B018 - there is one once it is fitted
+        if query is not None and not isinstance(query, Query):
+            raise DataError(
+                f"a live history begins with one zhiyin.Query, not with {type(query).__name__}; give "
+                "Query.of(item ids, times, ...)"
+            )
         if self.config.objective == "masked":
             raise ConfigError(
                 f"{self.name} looks at both sides of an event, so a new event changes what is known of all others; "

@@ -37,7 +37,7 @@ class ZhiyinConfig(TransformerConfig):
     n_negatives: int = setting(2048, ge=1, search=Search(512, 8192, log=True))
     """How many items every answer of a batch is held against, where not against all."""
     batch_size: int = setting(3200, ge=1)
-    """Events in a batch."""
+    """Events in a batch; of a small log so many fewer that an epoch has 16 steps, but 256 at least."""
     learning_rate: float = setting(2e-3, gt=0, search=Search(1e-4, 1e-2, log=True))
     """Of Adam."""
 
