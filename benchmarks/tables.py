@@ -224,8 +224,11 @@ def sequences_short() -> str:
 
 def _cut_short(run: dict[str, Any]) -> str:
     """What ended the training of a peer before it had converged."""
-    windows = f", {run['settings']['length']} events" if "version" in run else ""
-    return windows + (f", stopped after {run['stopped']}" if "CPU" in run.get("stopped", "") else "")
+    if "version" not in run:
+        return ""
+    budget = f"{run['curve'][-1][1]:.0f} CPU seconds"  # rows that do not say what stopped them ran out of a budget
+    said = run.get("stopped", budget)
+    return f", {run['settings']['length']} events" + (f", stopped after {said}" if "CPU" in said else "")
 
 
 def _by_accuracy(runs: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -120,8 +120,9 @@ def test_moments_may_be_datetimes() -> None:
     hours = [(one - int(day.timestamp()) * 10**6) / 3.6e9 for one in query.times or ()]
     assert hours == [0, 1, 2, 0]
     assert query.now == (int(day.timestamp()) + 86_400) * 10**6
-    with pytest.raises(DataError, match="'yesterday' is no moment"):
-        Query.of(["a"], ["yesterday"])  # type: ignore[list-item]
+    for wrong in ("yesterday", pd.NaT, np.datetime64("NaT"), float("inf"), float("nan"), None):
+        with pytest.raises(DataError, match="is no moment"):
+            Query.of(["a"], [wrong])  # type: ignore[list-item]
 
 
 def test_histories_are_put_in_the_order_of_their_times() -> None:

@@ -439,7 +439,9 @@ def test_a_small_log_has_steps_enough() -> None:
     assert SASRec(batch_size=6400)._batch_events(tastes().histories) == 256
 
 
-def test_what_does_not_fit_is_refused_before_it_is_made() -> None:
+def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch) -> None:
+    monkeypatch.setattr("zhiyin.nn.memory.free_bytes", lambda device: 2**30)
+    monkeypatch.setattr(SASRec, "_made", lambda *_: pytest.fail("the net was made"))
     with pytest.raises(ConfigError, match="n_layers=64"):
         SASRec(embedding_size=4096, n_layers=64, hidden_size=1_000_000).fit(tastes())
 

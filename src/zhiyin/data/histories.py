@@ -377,12 +377,12 @@ def microseconds(moment: Moment) -> int:
     """Microseconds since 1970; a datetime without a zone is UTC."""
     if isinstance(moment, np.datetime64):
         moment = moment.astype("datetime64[us]").item()
-    if isinstance(moment, datetime):
-        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (zoned - EPOCH) // timedelta(microseconds=1)
     try:
+        if isinstance(moment, datetime):
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return int((zoned - EPOCH) // timedelta(microseconds=1))  # that of pandas' NaT is no number
         return int(moment)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{moment!r} is no moment; give a datetime, or microseconds since 1970") from None
 
 
