@@ -24,7 +24,8 @@ from _common import RESULTS, child, write_results
 from classics import load
 from zhiyin import splitting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin

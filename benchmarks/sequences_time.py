@@ -37,6 +37,7 @@ SETS = ("movielens-latest-small", "movietweetings-100k")
 CASES = 3_000
 LEARNT = {"schedule": "constant", "epochs": 60, "patience": 4, "max_length": 100, "learning_rate": 1e-3}
 TIMES = {"relations": ["position", "time"], "features": ["value", "gap", "wait"]}
+NARROW = {"embedding_size": 64, "n_heads": 2, "convolution": 0}
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "popularity": {"fade": ["window", "decay"], "days": [1.0, 3.0, 7.0, 14.0, 30.0, 90.0, 365.0, 10_000.0]},
     "item_knn": {
@@ -48,7 +49,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "als": {"embedding_size": [32, 64, 128], "regularization": [0.01, 0.1, 1.0], "alpha": [1.0, 5.0, 20.0]},
     "sasrec": {"with": [LEARNT], "dropout": [0.2, 0.5], "temperature": [None, 0.07], "loss": ["softmax"]},
     "zhiyin": {
-        "with": [LEARNT, LEARNT | TIMES],
+        "with": [LEARNT, LEARNT | TIMES, LEARNT | TIMES | NARROW],
         "dropout": [0.2, 0.5],
         "temperature": [0.07],
         "loss": ["softmax"],

@@ -11,7 +11,8 @@ import pytest
 from zhiyin import models
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError, LeakageError, MissingExtra
 from zhiyin.evaluation.compare import compare
 from zhiyin.evaluation.report import Report

@@ -6,7 +6,8 @@ import pytest
 
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError
 from zhiyin.evaluation.evaluate import (
     categories_of,

@@ -6,7 +6,8 @@ import pytest
 
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError, MissingExtra
 from zhiyin.evaluation.compare import compare
 from zhiyin.evaluation.tune import space_of, tune

@@ -6,7 +6,8 @@ import pytest
 from scipy import sparse
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import MissingExtra
 from zhiyin.models._factors import Ridge, buckets, by_item
 from zhiyin.models.als import ALS

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import Recommender, load

@@ -3,7 +3,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import DataError
 from zhiyin.models._factors import user_items
 from zhiyin.models.bpr import BPR, _likes, _reading

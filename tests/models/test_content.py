@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import DataError
 from zhiyin.models import content as module
 from zhiyin.models.base import load

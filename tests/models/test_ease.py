@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import DataError
 from zhiyin.models import ease as module
 from zhiyin.models.ease import EASE, _mirror, condition_bound, gram_matrix

@@ -18,7 +18,7 @@ import pytest
 from zhiyin import models
 from zhiyin.arrays import AnyArray
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries, Query
+from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import ConfigError, DataError, MissingExtra, NotFittedError
 from zhiyin.models import _export
 from zhiyin.models._export import export, exportable, query_inputs

@@ -7,7 +7,8 @@ import pytest
 
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.models.base import Recommender, VectorRecommender
 from zhiyin.run import Run
 

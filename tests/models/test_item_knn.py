@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models.base import load
 from zhiyin.models.item_knn import ItemKNN
@@ -145,6 +146,6 @@ def test_scores_are_sums_of_similarities_times_strength() -> None:
 
 
 def model_queries(histories: Histories, model: ItemKNN) -> object:
-    from zhiyin.data.histories import Queries
+    from zhiyin.data.queries import Queries
 
     return Queries(histories, model.vocabulary)

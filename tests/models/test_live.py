@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import FILLED
 from zhiyin.models.bert4rec import BERT4Rec

@@ -10,7 +10,8 @@ import pytest
 from scipy import sparse
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.models import _similarities
 from zhiyin.models._neighbourhoods import NeighbourhoodConfig, distinct
 from zhiyin.models._signals import Signal, Told

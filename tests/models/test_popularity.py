@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import DataError
 from zhiyin.models.popularity import DAY, Popularity
 from zhiyin.testing.recommenders import RecommenderSuite

@@ -1,6 +1,6 @@
 import numpy as np
 
-from zhiyin.data.histories import Query
+from zhiyin.data.queries import Query
 from zhiyin.models.random import Random
 from zhiyin.testing.recommenders import RecommenderSuite
 from zhiyin.testing.worlds import tastes

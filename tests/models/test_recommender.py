@@ -9,7 +9,8 @@ from zhiyin import models
 from zhiyin.arrays import FloatMatrix, IntVector
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import DataError
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run

@@ -12,7 +12,7 @@ import pytest
 
 from zhiyin import models
 from zhiyin.artifacts import load_arrays, save_arrays
-from zhiyin.data.histories import Query
+from zhiyin.data.queries import Query
 from zhiyin.errors import DataError
 from zhiyin.models.base import load
 from zhiyin.testing.worlds import checkerboard, tastes

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import base
 from zhiyin.models.base import FILLED, load

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import DataError
 from zhiyin.models.svd import SVD, Ratings
 from zhiyin.run import Run

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import DataError
 from zhiyin.models.base import load
 from zhiyin.models.user_knn import UserKNN

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zhiyin.data.histories import NO_TIME, Histories, Queries
+from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.nn.batches import Batch, BatchMaker, Objective, blocks, cut
 from zhiyin.nn.reading import SECOND, Reading

@@ -5,7 +5,8 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from zhiyin.arrays import IntMatrix, IntVector
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError
 from zhiyin.nn.batches import Batch, BatchMaker

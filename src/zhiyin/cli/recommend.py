@@ -15,7 +15,7 @@ LONGEST = 60
 
 if TYPE_CHECKING:
     from zhiyin.data.dataset import Dataset
-    from zhiyin.data.histories import Queries, Query
+    from zhiyin.data.queries import Queries, Query
     from zhiyin.data.recommendations import Recommendations
     from zhiyin.models.base import Recommender
 
@@ -78,7 +78,7 @@ def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | No
 def _queries(users: list[str] | None, history: str | None, dataset: Dataset | None) -> Queries | list[Query]:
     import numpy as np
 
-    from zhiyin.data.histories import Query
+    from zhiyin.data.queries import Query
     from zhiyin.errors import ConfigError
 
     if bool(users) == (history is not None):

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from zhiyin.arrays import AnyArray, BoolVector, LongVector
 from zhiyin.artifacts import new_folder, read_json, to_json
-from zhiyin.data.histories import COLUMNS, Histories, Queries
+from zhiyin.data.histories import COLUMNS, Histories
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError
 

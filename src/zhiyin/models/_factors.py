@@ -19,7 +19,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.errors import MissingExtra
 from zhiyin.models.base import VectorRecommender
 from zhiyin.retrieval.exact import NOTHING, search

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zhiyin.arrays import FloatMatrix
-from zhiyin.data.histories import Moment, Queries, Query, microseconds
+from zhiyin.data.queries import Moment, Queries, Query, microseconds
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.errors import DataError
 

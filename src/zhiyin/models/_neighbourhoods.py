@@ -23,7 +23,8 @@ from zhiyin.arrays import (
 )
 from zhiyin.config import Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import NO_TIME, Histories, Queries
+from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
 from zhiyin.models._signals import Told, means, with_data
 from zhiyin.models._similarities import Profiles, Similarity, SimilarityConfig, Sparse, in_order, is_thin

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zhiyin.arrays import FloatVector, IntVector
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.models._filling import FILLED
 

@@ -15,7 +15,8 @@ from scipy.special import logsumexp
 from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._answers import answers, digest, may_learn
 from zhiyin.models._sequence_config import SequenceConfig

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntMatrix, IntVector, LongVector
 from zhiyin.artifacts import read_json, to_json
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, unknown
 

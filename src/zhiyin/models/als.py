@@ -11,7 +11,7 @@ import numpy as np
 from zhiyin.arrays import AnyArray, FloatMatrix, IntVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.models._factors import (
     FactorRecommender,
     Ridge,

@@ -19,7 +19,7 @@ from zhiyin._parallel import in_blocks, rows_at_once
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.config import Component, Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries, Query
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError

@@ -20,7 +20,7 @@ from zhiyin import models
 from zhiyin.arrays import AnyArray, FloatMatrix, FloatVector, IntVector
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason
 from zhiyin.encoders._terms import Fields, TermSpace
 from zhiyin.errors import ConfigError, DataError

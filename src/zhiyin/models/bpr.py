@@ -16,7 +16,7 @@ from scipy import sparse
 from zhiyin.arrays import AnyArray, FloatMatrix, IntVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
 from zhiyin.models._factors import FactorRecommender, by_item, each_epoch, implicit_module, one_blas_thread, user_items
 from zhiyin.run import Run

@@ -15,7 +15,8 @@ from scipy import sparse
 from zhiyin.arrays import FloatMatrix, FloatVector, IntVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.encoders._terms import Fields, Limits, TermSpace, shown, unit_rows
 from zhiyin.models.base import Recommender
 from zhiyin.retrieval.exact import NOTHING

@@ -15,7 +15,7 @@ from scipy.linalg import blas, lapack
 from zhiyin.arrays import AnyArray, FloatMatrix, IntVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
 from zhiyin.models.base import Recommender
 from zhiyin.retrieval.exact import NOTHING

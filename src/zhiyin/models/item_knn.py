@@ -12,7 +12,8 @@ from scipy import sparse
 from zhiyin._parallel import in_blocks
 from zhiyin.arrays import DoubleVector, FloatMatrix, IntVector, LongVector
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.models._neighbourhoods import Neighbourhood, NeighbourhoodConfig, Pairs, has_values, in_double, nearest
 from zhiyin.models._signals import Signal, Told, with_data
 from zhiyin.models._similarities import Profiles, Similarity, Sparse

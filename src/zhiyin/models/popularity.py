@@ -12,7 +12,7 @@ import numpy as np
 from zhiyin.arrays import DoubleVector, FloatMatrix, FloatVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from zhiyin.arrays import FloatMatrix, IntVector
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run

@@ -14,7 +14,8 @@ import numpy as np
 from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix, FloatVector, IntVector, LongVector, offsets_of
 from zhiyin.config import Config, Search, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import DataError
 from zhiyin.models._factors import Ridge

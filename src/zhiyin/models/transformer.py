@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from zhiyin.config import Search, names, setting
-from zhiyin.data.histories import Query
+from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._live import LiveHistory
 from zhiyin.models._sequence_config import SequenceConfig

@@ -11,7 +11,7 @@ import numpy as np
 from zhiyin._parallel import in_blocks
 from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix, IntVector, LongVector
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.models._neighbourhoods import Neighbourhood, NeighbourhoodConfig, Pairs, in_double, nearest
 from zhiyin.models._signals import Signal, means, with_data
 from zhiyin.models._similarities import Profiles, Similarity, Sparse

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from zhiyin.arrays import AnyArray, BoolVector, IntMatrix, IntVector, LongVector
-from zhiyin.data.histories import NO_TIME, Histories, Queries
+from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.data.queries import Queries
 from zhiyin.nn.layout import Layout
 from zhiyin.nn.reading import SECOND, Reading
 from zhiyin.nn.relations import FOREVER, UNKNOWN

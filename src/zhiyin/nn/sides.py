@@ -16,7 +16,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from zhiyin.arrays import IntMatrix, IntVector
-from zhiyin.data.histories import Queries
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError
 from zhiyin.nn.items import ItemTable, PlainItems
 

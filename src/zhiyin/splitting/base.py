@@ -11,7 +11,8 @@ import numpy as np
 from zhiyin.arrays import BoolVector, LongVector
 from zhiyin.config import Component, Config, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
 
 Ties = Literal["stable", "shuffle"]

@@ -24,7 +24,8 @@ from pydantic import field_validator
 from zhiyin.arrays import BoolVector, LongVector
 from zhiyin.config import setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError
 from zhiyin.splitting.base import Cases, Parts, Split, Splitter, SplitterConfig, cases_of, moments, opens
 

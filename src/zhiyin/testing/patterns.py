@@ -10,7 +10,8 @@ import numpy as np
 
 from zhiyin.arrays import IntVector
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Queries
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
 

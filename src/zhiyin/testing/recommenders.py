@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories, Query
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import FILLED, Recommender, load
 from zhiyin.run import Run

@@ -1,0 +1,291 @@
+"""Queries: what is asked of a recommender, in a person's terms and in the numbers of a vocabulary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray, FloatVector, IntVector, LongVector
+from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.data.vocabulary import Vocabulary
+from zhiyin.errors import DataError, unknown
+
+Moment: TypeAlias = "int | datetime | np.datetime64"
+"""A point in time: microseconds since 1970, or a datetime."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to a recommender, in a person's terms: a history, the present moment, and what else is known.
+
+    >>> query = Query.of(["matrix", "alien"], user_id="ada")
+    >>> query.items
+    ('matrix', 'alien')
+    """
+
+    items: tuple[str, ...]
+    times: tuple[int, ...] | None = None
+    values: tuple[float, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    now: int | None = None
+    user_id: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[str],
+        times: Sequence[Moment] | None = None,
+        values: Sequence[float] | None = None,
+        kinds: Sequence[str] | None = None,
+        now: Moment | None = None,
+        user_id: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> Query:
+        """Build a query by hand: item ids, oldest first; times and `now` as datetimes or microseconds since 1970.
+
+        A datetime without a zone is UTC. Events whose times fall are put in the order of their times when it is asked.
+        `weights` tell how much each event speaks for its item; by default what training found for events of its kind.
+
+        Raises:
+            DataError: a column is not as long as the history, a time is none, or a weight is no number.
+        """
+        if isinstance(items, str):
+            raise DataError(f"a history is a list of item ids, but one text came: {items!r}")
+        columns = {"times": times, "values": values, "kinds": kinds, "weights": weights}
+        for name, column in columns.items():
+            if column is not None and len(column) != len(items):
+                raise DataError(f"{len(items)} items came with {len(column)} {name}; one for each is expected")
+        if weights is not None and not np.isfinite(np.array(weights, np.float64)).all():
+            raise DataError(f"weights {list(weights)} came; each must be a number")
+        return cls(
+            tuple(str(one) for one in items),
+            None if times is None else tuple(microseconds(one) for one in times),
+            None if values is None else tuple(float(one) for one in values),
+            None if kinds is None else tuple(kinds),
+            None if now is None else microseconds(now),
+            user_id,
+            dict(context or {}),
+            None if weights is None else tuple(float(one) for one in weights),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """A batch of queries in the numbers of a vocabulary.
+
+    `now` (n,) int64 microseconds, or None where no time is known; `users` the users' ids, or None for strangers;
+    `context` columns of length n; `unknown` (n,) int32: how many events of each history were left out as their item
+    is not in the vocabulary; `kinds` the names of the kinds of events, by their numbers, where they are known.
+    """
+
+    histories: Histories
+    items: Vocabulary
+    now: LongVector | None = None
+    users: tuple[str, ...] | None = None
+    context: Mapping[str, AnyArray] = field(default_factory=dict)
+    unknown: IntVector | None = None
+    kinds: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    @classmethod
+    def encode(
+        cls,
+        queries: Sequence[Query],
+        items: Vocabulary,
+        kinds: Sequence[str] = (),
+        kind_weights: Sequence[float] = (),
+    ) -> Queries:
+        """Translate queries into the numbers of `items`; events on unknown items are left out and counted.
+
+        Args:
+            queries: what is asked.
+            items: the vocabulary of the answering model.
+            kinds: the kinds of events that it knows, in the order of their numbers; none, and kinds are not looked at.
+            kind_weights: what an event of each kind weighs, where a query does not say.
+
+        Raises:
+            DataError: an event has a kind that is not among `kinds`.
+        """
+        numbers = items.encode([one for query in queries for one in query.items])
+        lengths = np.array([len(query.items) for query in queries], np.int64)
+        kind = _kinds(queries, kinds)
+        full = Histories.of_lengths(
+            lengths,
+            item=numbers,
+            time=_column(queries, "times", NO_TIME, np.int64),
+            value=_column(queries, "values", np.nan, np.float32),
+            kind=kind,
+            weight=_weights(queries, kind, kind_weights),
+        )
+        known = numbers >= 0
+        missing = np.add.reduceat(np.append(~known, False), full.offsets[:-1]) if len(queries) else np.zeros(0)
+        return cls(
+            _in_order(full.keep(known)),
+            items,
+            _now(queries),
+            tuple(query.user_id or "" for query in queries) if any(query.user_id for query in queries) else None,
+            {name: _told(queries, name) for name in _names(queries)},
+            np.where(lengths > 0, missing, 0).astype(np.int32),
+            tuple(kinds),
+        )
+
+    def slice(self, start: int, stop: int) -> Queries:
+        """The queries `start` to `stop`."""
+        return replace(
+            self,
+            histories=self.histories.slice(start, stop),
+            now=None if self.now is None else self.now[start:stop],
+            users=None if self.users is None else self.users[start:stop],
+            context={name: column[start:stop] for name, column in self.context.items()},
+            unknown=None if self.unknown is None else self.unknown[start:stop],
+        )
+
+    def take(self, rows: AnyArray) -> Queries:
+        """Some of the queries, in the order of `rows` (numbers, or a mask of all)."""
+        rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, np.int64)
+        return replace(
+            self,
+            histories=self.histories.take(rows),
+            now=None if self.now is None else self.now[rows],
+            users=None if self.users is None else tuple(self.users[row] for row in rows),
+            context={name: column[rows] for name, column in self.context.items()},
+            unknown=None if self.unknown is None else self.unknown[rows],
+        )
+
+    def blocks(self, rows: int) -> Iterator[Queries]:
+        """The queries in blocks of at most `rows`."""
+        for start in range(0, len(self), rows):
+            yield self.slice(start, min(start + rows, len(self)))
+
+    def in_kinds(self, kinds: Sequence[str]) -> Queries:
+        """The same queries with the kinds of events in another order; what is not among them becomes `NO_KIND`."""
+        kind, wanted = self.histories.kind, tuple(kinds)
+        if kind is None or not self.kinds or self.kinds == wanted:
+            return self
+        table = np.full(NO_KIND + 1, NO_KIND, np.uint8)
+        table[: len(self.kinds)] = [wanted.index(one) if one in wanted else NO_KIND for one in self.kinds]
+        return replace(self, histories=replace(self.histories, kind=table[kind]), kinds=wanted)
+
+    def until_now(self) -> Queries:
+        """The same queries without the events that are later than their moment, which are not known then."""
+        past, now = self.histories, self.now
+        if now is None or past.time is None:
+            return self
+        known = past.time <= np.repeat(now, past.lengths)
+        if known.all():
+            return self
+        logger.warning(
+            "%d of %d events are later than the moment (now) of their query and are left out; a moment is in "
+            "microseconds since 1970, or a datetime",
+            *(int(np.count_nonzero(~known)), len(known)),
+        )
+        return replace(self, histories=past.keep(known))
+
+    def translate(self, items: Vocabulary) -> Queries:
+        """The same queries in another vocabulary; events on items that it lacks are left out and counted."""
+        if items == self.items:
+            return self
+        table = items.encode(self.items.ids)
+        numbers = table[self.histories.item]
+        lost = Histories(self.histories.offsets, numbers).keep(numbers < 0).lengths.astype(np.int32)
+        known = replace(self.histories, item=numbers).keep(numbers >= 0)
+        return replace(
+            self, histories=known, items=items, unknown=lost if self.unknown is None else self.unknown + lost
+        )
+
+
+def _column(queries: Sequence[Query], name: str, empty: float, dtype: Any) -> AnyArray | None:
+    if all(getattr(query, name) is None for query in queries):
+        return None
+    parts = [getattr(query, name) or (empty,) * len(query.items) for query in queries]
+    return np.array([one for part in parts for one in part], dtype)
+
+
+def _told(queries: Sequence[Query], name: str) -> AnyArray:
+    """(n_queries,) a column of the contexts; None where a query does not have it."""
+    try:
+        return np.array([query.context.get(name) for query in queries])
+    except ValueError:
+        raise DataError(f"context {name!r} holds lists of different lengths; one value for each is expected") from None
+
+
+def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:
+    if not kinds or all(query.kinds is None for query in queries):
+        return None
+    number = {kind: place for place, kind in enumerate(kinds)}
+    for name in {kind for query in queries for kind in query.kinds or ()} - set(number):
+        raise DataError(unknown("kind of event", name, kinds))
+    parts = [
+        [NO_KIND] * len(query.items) if query.kinds is None else [number[kind] for kind in query.kinds]
+        for query in queries
+    ]
+    return np.array([one for part in parts for one in part], np.uint8)
+
+
+def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequence[float]) -> FloatVector | None:
+    """(n_events,) the weights that the queries state, else those of the kinds that they state, else 1."""
+    stated = _column(queries, "weights", np.nan, np.float32)
+    by_kind = None
+    if kind is not None and len(kind_weights):
+        weigh = np.ones(NO_KIND + 1, np.float32)
+        weigh[: len(kind_weights)] = kind_weights
+        by_kind = weigh[kind]
+    if stated is None:
+        return by_kind
+    return np.where(np.isnan(stated), np.float32(1) if by_kind is None else by_kind, stated)
+
+
+def microseconds(moment: Moment) -> int:
+    """Microseconds since 1970; a datetime without a zone is UTC."""
+    if isinstance(moment, np.datetime64):
+        moment = moment.astype("datetime64[us]").item()
+    try:
+        if isinstance(moment, datetime):
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return int((zoned - EPOCH) // timedelta(microseconds=1))  # that of pandas' NaT is no number
+        return int(moment)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{moment!r} is no moment; give a datetime, or microseconds since 1970") from None
+
+
+def _in_order(histories: Histories) -> Histories:
+    """Each history in the order of its times; events of one time, and of none, stay as they are."""
+    time = histories.time
+    if time is None or not len(time):
+        return histories
+    owner = histories.owner()
+    if not ((time[1:] < time[:-1]) & (owner[1:] == owner[:-1])).any():
+        return histories
+    return histories.reorder(np.lexsort((time, owner)))
+
+
+def _now(queries: Sequence[Query]) -> LongVector | None:
+    """The moment of each query: given, else just after its last event, else `NO_TIME`; None where none is known."""
+    moments = [_moment(query) for query in queries]
+    if all(moment is None for moment in moments):
+        return None
+    return np.array([NO_TIME if moment is None else moment for moment in moments], np.int64)
+
+
+def _moment(query: Query) -> int | None:
+    if query.now is not None:
+        return query.now
+    return max(query.times) + 1 if query.times else None
+
+
+def _names(queries: Sequence[Query]) -> list[str]:
+    return sorted({name for query in queries for name in query.context})
