@@ -1,16 +1,18 @@
 """What sequence models cost: a training step, a query, all users, a million items, memory.
 
-    python benchmarks/sequences_speed.py --data FOLDER [--parts step loss pieces query users long million memory]
+    python benchmarks/sequences_speed.py --data FOLDER [--parts NAME ...] [--rectools PYTHON]
 
-FOLDER holds sets of uniform Parquet. Run it on a quiet machine: every figure is of one process on all cores. The
-operations of a step are those that its sums need (forward once, backward twice; causal attention over the lower half),
-not those that are performed; the machine's rate is that of a product of two large float32 matrices, measured beside.
+FOLDER holds sets of uniform Parquet, PYTHON is of an environment with RecTools. Parts: step, loss, pieces, query,
+users, long, million, memory. Run it on a quiet machine: every figure is of one process on all cores. The operations of
+a step are those that its sums need (forward once, backward twice; causal attention over the lower half), not those that
+are performed; the machine's rate is that of a product of two large float32 matrices, measured beside.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -183,20 +185,49 @@ def query(folder: Path) -> dict[str, Any]:
     return found
 
 
-def users(folder: Path) -> dict[str, Any]:
-    """Ten items for all users of movielens-1m, and whether the lists are those of brute force."""
+def users(folder: Path, rectools: str | None = None) -> dict[str, Any]:
+    """Ten items for all users of movielens-1m, whether the lists are those of brute force, and RecTools beside.
+
+    Both are SASRec with two blocks and two heads, after an epoch; theirs is timed between two runs of ours.
+    """
     split = splitting.get("leave_last_out")().split(load("movielens-1m", folder))
-    found = {}
+    found: dict[str, Any] = {}
     for length in (50, 200):
         model = SASRec(max_length=length, epochs=1, loss="sampled_softmax").fit(split.train)
         seconds = best(lambda: model.recommend(split.test.queries, k=10), 3)  # noqa: B023 - called at once
+        theirs = None if rectools is None else rectools_rate(split, length, rectools)
+        seconds = min(seconds, best(lambda: model.recommend(split.test.queries, k=10), 3))  # noqa: B023
         some = split.test.queries.take(np.arange(500))
         scores = model._score(some)
         scores[some.histories.owner(), some.histories.item] = -np.inf
         brute = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         same = float(np.mean(model.recommend(some, k=10).items == brute))
-        found[f"length {length}"] = {"users_a_second": len(split.test) / seconds, "same_as_brute_force": same}
+        rate = len(split.test) / seconds
+        found[f"length {length}"] = {"users_a_second": rate, "same_as_brute_force": same}
+        if theirs is not None:
+            found[f"length {length}"] |= {"rectools_users_a_second": theirs, "times_rectools": rate / theirs}
     return found
+
+
+def rectools_rate(split: Any, length: int, python: str) -> float:
+    """Users a second of RecTools' own `recommend`."""
+    asked = split.test.queries.histories
+    with tempfile.TemporaryDirectory() as work:
+        source, target = Path(work) / "in.npz", Path(work) / "out.npz"
+        np.savez(
+            source,
+            offsets=split.train.histories.offsets,
+            item=split.train.histories.item,
+            full_offsets=asked.offsets,
+            full_item=asked.item,
+            validation=split.validation.targets.item,
+            n_items=split.train.n_items,
+        )
+        options = {"length": length, "batch": 128, "blocks": 2, "heads": 2, "dropout": 0.2, "seed": 0}
+        options |= {"epochs": 1, "patience": 1, "seconds": 3600}
+        script = Path(__file__).parent / "peers" / "rectools_sasrec.py"
+        subprocess.run([python, str(script), str(source), str(target), json.dumps(options)], check=True)
+        return float(np.load(target)["users_a_second"])
 
 
 def long(folder: Path) -> dict[str, Any]:
@@ -323,11 +354,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--rectools", metavar="PYTHON", help="also time RecTools in `users`")
     chosen = parser.parse_args()
     file = RESULTS / "sequences_speed.json"
     results = json.loads(file.read_text(encoding="utf-8"))["parts"] if file.is_file() else {}
     for name in chosen.parts:
-        results[name] = PARTS[name](chosen.data)
+        results[name] = users(chosen.data, chosen.rectools) if name == "users" else PARTS[name](chosen.data)
         print(name, json.dumps(results[name], indent=1))
         write_results("sequences_speed", {"parts": results})
 

@@ -306,10 +306,25 @@ def sequences_speed() -> str:
         ["one query of 200 events, 99th percentile", f"{query['p99_ms']:.1f} ms", "≤ 8 ms"],
         ["one more event of a live history", f"{query['live_p50_ms']:.1f} ms", "–"],
         ["a query of 10,000 events, `transformer_xl`", f"{found['long']['10000']['ms']:.0f} ms", "–"],
+        *(
+            [
+                f"lists of ten for all users of movielens-1m, {name.removeprefix('length ')} events",
+                f"{one['users_a_second']:,.0f} a second"
+                + (f", {one['times_rectools']:.1f} times RecTools" if "times_rectools" in one else ""),
+                "≥ 5 times RecTools",
+            ]
+            for name, one in found["users"].items()
+        ),
+        ["peak memory of training, movielens-1m", _gib(found["memory"]["movielens-1m"]["mib"]), "≤ 1.5 GiB"],
+        ["peak memory of training, 20 million events", _gib(found["memory"]["synthetic"]["mib"]), "≤ 4 GiB"],
         ["a million items, top 100, 95th percentile", f"{million['top_100_p95_ms']:.0f} ms", "≤ 60 ms"],
         ["step, a million items beside 100,000", f"{million['codes 0']['growth']:.2f} times", "< 1.3"],
     ]
     return table(["what", "measured", "target"], rows)
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.2f} GiB"
 
 
 def sequences_switches() -> str:

@@ -168,9 +168,10 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing(shop: Path, tmp_path: Path
 
 
 SLOW = """
-import pathlib, time
+import pathlib, signal, time
 import zhiyin.data.prepare as prepare
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
 usual = prepare._ingested
 
 def slowly(engine, log):

@@ -152,6 +152,26 @@ def test_scores_are_those_of_the_model(name: str, folder_of: Any) -> None:
             np.testing.assert_allclose(states @ model.item_vectors.T, scores, atol=1e-4, rtol=1e-4)
 
 
+def test_the_graph_too_says_nothing_of_items_without_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = world()
+    more = pa.table({"item_id": [*data.items.ids.to_pylist(), "new"]})
+    wider = Dataset.of(data.histories, more, data.user_table, kinds=KINDS, name="one more")
+    for item_features in ((), ("genre",)):
+        table = more if not item_features else more.append_column("genre", pa.array([*["a", "b"] * 15, "a"]))
+        model = models.get("sasrec")(**SMALL, item_features=item_features)
+        model.fit(Dataset.of(wider.histories, table, wider.user_table, kinds=KINDS), run=Run(threads=1))
+        session = session_of(export(model, tmp_path / f"{len(item_features)}"))
+        query = Query.of(["i0001", "new", "i0005"])
+        scores = session.run(["scores"], query_inputs(model, query))[0]
+        assert np.isfinite(scores[0, :-1]).all()
+        assert np.isfinite(scores[0, -1]) == bool(item_features)  # what it has in common with others is known
+        np.testing.assert_allclose(scores, model.score(query, table["item_id"].to_pylist()), atol=1e-4, rtol=1e-4)
+        monkeypatch.chdir(tmp_path / f"{len(item_features)}")
+        names: dict[str, Any] = {}
+        exec(compile(code_of(Path()), "README.md", "exec"), names)
+        np.testing.assert_allclose(names["scores"]([names["inputs"](query.items)]), scores, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_queries_of_a_dataset_with_sessions_and_empty_histories(name: str, folder_of: Any) -> None:
     model, data = fitted(name), world()

@@ -11,9 +11,10 @@ from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
-from zhiyin.errors import DataError
+from zhiyin.errors import ConfigError, DataError
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
+from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.worlds import DAY, checkerboard, tastes
 
 
@@ -84,10 +85,11 @@ def test_items_may_be_ids_numbers_or_an_array_of_ids(name: str) -> None:
     assert model.predict([], []).shape == (0,)
 
 
-@pytest.mark.parametrize("name", ["ease", "als", "bpr"])
+@pytest.mark.parametrize("name", ["ease", "als", "bpr", "sasrec"])
 def test_a_history_of_items_that_training_never_met_gets_no_arbitrary_list(name: str) -> None:
     world = tastes()
-    model = models.get(name)().fit(world.keep(world.histories.item < 40))
+    settings = {"epochs": 1} if name == "sasrec" else {}
+    model = models.get(name)(**settings).fit(world.keep(world.histories.item < 40), run=Run(threads=1))
     found = model.recommend(Query.of(["i0045", "i0058"]), 4, fill=False)
     assert found.items.tolist() == [[-1] * 4]
     assert (model.score(Query.of(["i0045", "i0058"]), ["i0000", "i0050"]) == -np.inf).all()
@@ -115,3 +117,37 @@ def test_a_stranger_with_kinds_is_weighed_as_the_same_user_of_the_dataset() -> N
     stranger = Query.of(shop.items.decode(past.item), kinds=[shop.kinds[number] for number in past.kind])
     known, strange = (model.score(query, ["i0001", "i0002"]) for query in (shop.queries(np.array([2])), stranger))
     np.testing.assert_array_equal(known, strange)
+
+
+def test_what_is_no_query_is_refused_by_its_name() -> None:
+    world = tastes()
+    model = models.Popularity().fit(world)
+    for wrong, said in {
+        "i0001": "the text 'i0001' came",
+        ("i0001", "i0002"): "the text 'i0001' came",
+        (("i0001", "i0002"),): "tuple of 2 came",
+        world: r"give dataset.queries\(\)",
+        None: "nothing came",
+        7: "int came",
+    }.items():
+        with pytest.raises(DataError, match=said):
+            model.recommend(wrong)  # type: ignore[arg-type]
+    asked = (Query.of([one]) for one in ("i0001", "i0002"))
+    assert len(model.recommend(asked, k=np.int64(3))) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k", [0, 61, -1, 5.0, "5", None, True])
+def test_a_length_of_lists_that_is_none_is_refused(k: object) -> None:
+    with pytest.raises(ConfigError, match=r"a list has between 1 and 60 items"):
+        models.Popularity().fit(tastes()).recommend(Query.of([]), k=k)  # type: ignore[arg-type]
+
+
+def test_what_is_no_data_is_refused_by_its_name() -> None:
+    world = tastes()
+    model, split = models.Popularity(), LeaveLastOut().split(world)
+    for wrong, said in ((split, "give split.train"), ({"user": 1}, "dict came"), (None, "nothing came")):
+        with pytest.raises(DataError, match=said):
+            model.fit(wrong)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"cases of a split \(split.validation\), but Dataset came"):
+        model.fit(world, world)
+    assert model.fit(split.train, split.validation).n_items == 60

@@ -451,3 +451,24 @@ def test_what_does_not_fit_is_refused_before_it_is_made(monkeypatch) -> None:
 def test_names_may_come_as_text(given) -> None:
     assert SASRec(features=given).config.features == ("value", "gap")
     assert SASRec(relations="position").config.relations == ("position",)
+
+
+def test_nothing_is_said_of_items_without_events(tmp_path) -> None:
+    """i4 occurs nowhere: no opinion of it, in lists, scores, pairs, live histories and the saved model."""
+    model = fitted(world=of_lists([0, 1, 2, 3], [1, 2, 3, 0]))
+    again = load(model.save(tmp_path / "model"))
+    assert again.trained == model.trained
+    for one in (model, again):
+        query = Query.of(["i0", "i4"])
+        assert one.recommend(query, k=5, exclude_seen=False, fill=False).items[0].tolist().count(-1) == 1
+        assert 4 not in one.recommend(query, k=5, exclude_seen=False, fill=False).items
+        assert one.live(query).recommend(5, exclude_seen=False).source_of(0, 4) == FILLED
+        scores = one.score(query, [f"i{item}" for item in range(5)])
+        assert np.isfinite(scores).tolist() == [[True] * 4 + [False]]
+        assert scores[0, 4] == -np.inf
+        assert one.score_pairs(query, ["i4"]).tolist() == [-np.inf]
+        alone = one.score(Query.of(["i0"]), ["i1", "i2", "i3"])
+        np.testing.assert_array_equal(one.score(query, ["i1", "i2", "i3"]), alone)
+        assert one.recommend(Query.of(["i4"]), k=2, fill=False).items.tolist() == [[-1, -1]]
+    filled = model.recommend(Query.of(["i0", "i4"]), k=3, reasons=2)
+    assert all(filled.reasons[0]), "each item has a reason"

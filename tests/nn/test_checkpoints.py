@@ -219,7 +219,7 @@ def test_unnamed_measurements_before_a_best_one(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"seed": 1}, "seed = 0, this training has 1"),
-        ({"purpose": {"settings": {"n_layers": 3}, "data": "abc"}}, "n_layers"),
+        ({"purpose": {"settings": {"n_layers": 3}, "data": "abc"}}, "with n_layers = 2, this training has 3; name"),
         ({"purpose": {"settings": {"n_layers": 2}, "data": "abd"}}, "data = 'abc', this training has 'abd'"),
         ({"purpose": {"settings": {"n_layers": 2}, "data": "abc", "more": 1}}, "more = None"),
     ],

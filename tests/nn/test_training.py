@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from zhiyin.errors import DataError
 from zhiyin.nn.blocks import Dropout
-from zhiyin.nn.training import Average, Epoch, Plan, Training, rate
+from zhiyin.nn.training import Average, Epoch, Plan, Trained, Training, rate
 from zhiyin.run import Run
 
 ROWS, WIDTH, BATCH = 60, 4, 10
@@ -403,3 +404,13 @@ def test_nothing_to_learn_from_is_nothing_learnt() -> None:
     trained = Training(own, lambda _: [], lambda *_: (torch.zeros(()), 0), None, Plan(epochs=2), Run(threads=1)).go()
     assert same(weights(own), weights(net_of()))
     assert len(trained.epochs) == 2
+
+
+def test_how_it_went_is_written_and_read(tmp_path: Path) -> None:
+    one = Trained([Epoch(1, 0.5, 0.4, 3.2, 100), Epoch(2, 1.0, 0.8, 2.9, 100, 0.25)], 0.25, 2, "enough", False)
+    for trained in (one, Trained()):
+        trained.write(tmp_path / "training.json")
+        assert Trained.read(tmp_path / "training.json") == trained
+    (tmp_path / "training.json").write_text('{"best": 1, "epochs": [{"no": 1}]}')
+    with pytest.raises(DataError, match="damaged"):
+        Trained.read(tmp_path / "training.json")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Reason:
     """One reason for one item: usually an item of the history and the part of the score that it brought.
 
-    `kind` says what supports it: "history" (with `item_id`), "popularity", "content" or "chance".
+    `kind` says what supports it: "history" (with `item_id`), "sequence" (the history as a whole),
+    "popularity", "content" or "chance".
     """
 
     kind: str

@@ -2,7 +2,7 @@
 
 export/
   model.onnx        padded histories in; the scores of all items and the state of each history out
-  items.parquet     the items' ids, in the order of their numbers
+  items.parquet     the items' ids, in the order of their numbers, and whether training met them
   signature.json    the graph's inputs and outputs, how features are numbered, the settings of the model
   README.md         how to ask it with onnxruntime, numpy and pyarrow alone
 """
@@ -24,7 +24,6 @@ from zhiyin.arrays import AnyArray
 from zhiyin.artifacts import check_free, new_folder, to_json
 from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.models._export_readme import readme
-from zhiyin.models._saved import write_ids
 from zhiyin.models._sequences import SequenceRecommender
 from zhiyin.models._torch import torch_of
 from zhiyin.models.base import Asked, Recommender
@@ -61,7 +60,7 @@ HIDDEN_ASKED = "when each event answers, counted likewise: at its own time; the 
 """What `asked` is in a model that looks at both sides of an event."""
 
 OUTPUTS = {
-    "scores": "of every item; -inf where a history is empty",
+    "scores": "of every item; -inf where a history is empty, and for items that training says nothing of",
     "states": "of each history: a score is its product with the vector of an item; NaN where a history is empty",
 }
 
@@ -102,15 +101,18 @@ def export(model: Recommender, path: str | Path, overwrite: bool = False) -> Pat
     ids = sequential.vocabulary
     check_free(path, overwrite, MARK)
     need_onnx()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from zhiyin.nn.rectangle import rectangle
 
-    form = rectangle(_on_cpu(sequential.net))
+    form = rectangle(_on_cpu(sequential.net), sequential._known_items())
     program = _graph(form, len(_sizes(sequential)))
     weights = sum(one.numel() * one.element_size() for one in form.parameters())
     with new_folder(path, overwrite, MARK) as folder:
         with _quiet():
             program.save(folder / "model.onnx", external_data=weights > ONE_FILE)
-        write_ids(folder / "items.parquet", ids)
+        pq.write_table(pa.table({"item_id": ids.ids, "known": sequential._known_items()}), folder / "items.parquet")
         told = signature(sequential, form)
         (folder / MARK).write_text(to_json(told), encoding="utf-8")
         (folder / "README.md").write_text(readme(told), encoding="utf-8")
@@ -128,7 +130,7 @@ def query_inputs(model: Recommender, queries: Asked) -> dict[str, AnyArray]:
         ConfigError: the model is none that can be exported.
     """
     sequential = _sequential(model)
-    batch = sequential.encode(queries)
+    batch = sequential._met(sequential.encode(queries))
     torch_of(model.name)
     from zhiyin.nn.rectangle import rectangle
     from zhiyin.nn.relations import UNKNOWN

@@ -18,7 +18,8 @@ of its {n_items} items are in `items.parquet`, in the order of their numbers; al
 |---|---|---|---|---|
 {rows}
 
-A history is cut to its last {longest} events, and events on items that are not in `items.parquet` are left out.
+A history is cut to its last {longest} events, and events on items that are not in `items.parquet`, or not `known` there
+(training never met them), are left out.
 Scores are of all items, those of the history among them.
 {hidden}
 To ask it, `pip install onnxruntime numpy pyarrow`, and in this folder:
@@ -35,8 +36,9 @@ import pyarrow.parquet as pq
 
 with open("signature.json", encoding="utf-8") as file:
     told = json.load(file)
-ids = pq.read_table("items.parquet")["item_id"].to_pylist()
-number = {one: place for place, one in enumerate(ids)}
+items = pq.read_table("items.parquet")
+ids, known = items["item_id"].to_pylist(), items["known"].to_pylist()
+number = {one: place for place, one in enumerate(ids) if known[place]}
 session = onnxruntime.InferenceSession("model.onnx")
 UNKNOWN = np.iinfo(np.int64).min
 

@@ -74,6 +74,7 @@ class LiveHistory:
 
     def _vector(self, batch: Queries) -> FloatMatrix:
         """(1, d) the state of the history; NaN where it is empty."""
+        batch = self.model._met(batch)
         n, room = batch.histories.n_events, self.model.config.max_length
         if not n:
             return np.full((1, self.model.config.embedding_size), np.nan, np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
+from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._answers import answers, digest, may_learn
 from zhiyin.models._sequence_config import SequenceConfig
@@ -52,6 +54,8 @@ SMALLEST_BATCH = 256
 
 WEIGHTS = "weights.safetensors"
 
+TRAINED = "training.json"
+
 N_CODES = 256
 """Different codes in each part of an item's vector: a byte each."""
 
@@ -67,7 +71,7 @@ class SequenceRecommender(VectorRecommender):
 
     net: Encoder
     trained: Trained
-    """How the last fit went; not saved."""
+    """How the last fit went."""
     read: list[str]
     """The features that the data have."""
     edges: FloatVector
@@ -308,12 +312,20 @@ class SequenceRecommender(VectorRecommender):
         )
 
     def _settle(self) -> None:
-        """Take the item vectors from the net."""
+        """Take the item vectors from the net; NaN for those of which nothing is known."""
         import torch
 
         self.net.eval()
         with torch.no_grad():
             self.item_vectors = self.net.held_all().cpu().numpy()
+        known = self._known_items()
+        if not known.all():
+            self.item_vectors = np.where(known[:, None], self.item_vectors, np.float32(np.nan))
+
+    def _known_items(self) -> BoolVector:
+        """(n_items,) of which items training says anything: those with events, and those with features."""
+        known: BoolVector = self.popularity > 0
+        return known if self.item_sides is None else known | (np.diff(self.item_sides.indptr) > 0)
 
     # ------------------------------------------------------------------ answering
 
@@ -329,6 +341,7 @@ class SequenceRecommender(VectorRecommender):
 
         from zhiyin.nn.batches import blocks
 
+        queries = self._met(queries)
         weight = next(self.net.parameters())
         maker = self._maker(weight.device)
         states = np.full((len(queries), self.config.embedding_size), np.nan, np.float32)
@@ -341,10 +354,18 @@ class SequenceRecommender(VectorRecommender):
                 states[rows[batch.order]] = self.net.last(batch).cpu().numpy()
         return states
 
+    def _met(self, queries: Queries) -> Queries:
+        """The queries without events on items that training never met, whose vectors say nothing."""
+        known = self._known_items()[queries.histories.item]
+        return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
+
+    def _general_reason(self, item: int) -> Reason:
+        return Reason("sequence", 0.0, text="the history as a whole, no single item of it")
+
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
-        scores[queries.histories.lengths == 0] = 0
+        scores[np.ix_(self._met(queries).histories.lengths == 0, self._known_items())] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found
 
@@ -353,6 +374,7 @@ class SequenceRecommender(VectorRecommender):
     def _write(self, folder: Path) -> None:
         weights = {name: one.detach().cpu().numpy() for name, one in self.net.state_dict().items()}
         save_arrays(folder / WEIGHTS, weights)
+        self.trained.write(folder / TRAINED)
         if self.users is not None:
             self.users.write(folder)
 
@@ -360,7 +382,10 @@ class SequenceRecommender(VectorRecommender):
         torch_of(self.name)
         import torch
 
+        from zhiyin.nn.training import Trained
+
         arrays = load_arrays(folder / WEIGHTS)
+        self.trained = Trained.read(folder / TRAINED)
         if self.config.item_features:
             self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
         if self.config.user_features:

@@ -22,9 +22,10 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
-from zhiyin.errors import ConfigError, DataError, NotFittedError
+from zhiyin.errors import DataError, NotFittedError
 from zhiyin.models._filling import FILLED as FILLED
 from zhiyin.models._filling import fill
+from zhiyin.models._given import check_fit, check_k, given_queries
 from zhiyin.models._reasons import reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
@@ -124,9 +125,10 @@ class Recommender(Component):
         """Learn from a dataset; `validation` (cases of a split) only for models that stop early on it.
 
         Raises:
-            DataError: the dataset is empty, lacks what the model needs (times, values, text, ...), or has weights that
-                are no numbers.
+            DataError: no dataset came, or it is empty, lacks what the model needs (times, values, text, ...), or has
+                weights that are no numbers.
         """
+        check_fit(self.name, train, validation)
         if not train.n_events:
             raise DataError(f"{self.name} cannot learn from {train.name!r}: it has no events")
         check_weights(train)
@@ -175,13 +177,10 @@ class Recommender(Component):
 
         Raises:
             ConfigError: `k` is not between 1 and the size of the catalogue.
-            DataError: `exclude` or `allow` holds an unknown id.
+            DataError: something else than queries came, or `exclude` or `allow` holds an unknown id.
         """
         run = run or Run()
-        if not 1 <= k <= self.n_items:
-            raise ConfigError(
-                f"k = {k} came; a list has between 1 and {self.n_items} items (the size of the catalogue)"
-            )
+        k = check_k(k, self.n_items)
         batch = self.encode(queries)
         allowed = allowed_mask(
             self.n_items,
@@ -242,11 +241,10 @@ class Recommender(Component):
 
     def encode(self, queries: Asked) -> Queries:
         """Queries in the numbers of the model's own vocabulary, without events that are later than their moment."""
-        if isinstance(queries, Query):
-            queries = [queries]
-        if isinstance(queries, Queries):
-            return queries.translate(self.vocabulary).in_kinds(self.kinds).until_now()
-        return Queries.encode(queries, self.vocabulary, self.kinds, self.kind_weights).until_now()
+        asked = given_queries(self.name, queries)
+        if isinstance(asked, Queries):
+            return asked.translate(self.vocabulary).in_kinds(self.kinds).until_now()
+        return Queries.encode(asked, self.vocabulary, self.kinds, self.kind_weights).until_now()
 
     def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
         if isinstance(ids, str):
@@ -339,6 +337,7 @@ class VectorRecommender(Recommender):
     """A model whose score is the product of a query vector and an item vector (plus an optional item bias)."""
 
     item_vectors: FloatMatrix
+    """(n_items, d) float32; NaN for an item about which the model has nothing to say."""
 
     def _encode(self, queries: Queries) -> FloatMatrix:
         """(n_queries, d) float32; NaN for a query about which the model has nothing to say."""
@@ -356,9 +355,8 @@ class VectorRecommender(Recommender):
     def _score(self, queries: Queries) -> FloatMatrix:
         vectors = self._encode(queries)
         scores: FloatMatrix = vectors @ self.item_vectors.T
-        silent = np.isnan(vectors[:, 0])
-        if silent.any():
-            scores[silent] = NOTHING
+        scores[np.isnan(vectors[:, 0])] = NOTHING
+        scores[:, np.isnan(self.item_vectors[:, 0])] = NOTHING
         return scores
 
     def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:

@@ -6,10 +6,8 @@ several processes train together, the first one alone reads and writes it, so th
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +42,6 @@ def check_place(path: Path) -> None:
 
 def keep(training: Training, path: Path) -> None:
     """Write the training as it is now, in place of what was written before."""
-    trained = training.trained
     parts: dict[str, Mapping[str, Tensor]] = {
         "net": training.net.state_dict(),
         "best": training.best_weights,
@@ -60,10 +57,7 @@ def keep(training: Training, path: Path) -> None:
             "purpose": training.purpose,
             "arrays": sorted(flat),
             "steps": training.average.steps,
-            "best": trained.best if trained.best_epoch else None,
-            "best_epoch": trained.best_epoch,
-            "stopped": trained.stopped,
-            "epochs": [asdict(one) for one in trained.epochs],
+            **training.trained.to_dict(),
         }
         (folder / MARK).write_text(to_json(content), encoding="utf-8")
 
@@ -105,7 +99,7 @@ def _content(purpose: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _set(training: Training, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    from zhiyin.nn.training import Epoch
+    from zhiyin.nn.training import Trained
 
     parts: dict[str, dict[str, Tensor]] = {"net": {}, "best": {}, "optimizer": {}, "mean": {}}
     for key, tensor in tensors.items():
@@ -122,17 +116,22 @@ def _set(training: Training, content: Mapping[str, Any], tensors: Mapping[str, T
         one.copy_(parts["mean"][str(place)])
     training.average.steps = content["steps"]
     training.best_weights = parts["best"]
-    trained = training.trained
-    trained.best_epoch, trained.stopped = content["best_epoch"], content["stopped"]
-    trained.best = -math.inf if content["best"] is None else content["best"]
-    trained.epochs = [Epoch(**one) for one in content["epochs"]]
+    training.trained = Trained.of_dict(content)
 
 
 def _check(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:
-    for name in wanted:
-        came = found.get(name)
-        if to_json(came) != to_json(wanted[name]):
-            raise ConfigError(
-                f"{path} is a checkpoint with {name} = {came!r}, this training has {wanted[name]!r}; name another "
-                "folder, or go on with the same settings, data and seed"
-            )
+    own, other = _flat(wanted), _flat(found)
+    unlike = [name for name in own | other if to_json(own.get(name)) != to_json(other.get(name))]
+    if unlike:
+        came = ", ".join(f"{name} = {other.get(name)!r}" for name in unlike)
+        here = ", ".join(f"{own.get(name)!r}" for name in unlike)
+        raise ConfigError(
+            f"{path} is a checkpoint with {came}, this training has {here}; name another folder, or go on with the "
+            "same settings, data and seed"
+        )
+
+
+def _flat(purpose: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by names of their own, so that only those that differ need to be said."""
+    settings = purpose.get("settings")
+    return {**purpose, "settings": None, **settings} if isinstance(settings, dict) else dict(purpose)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zhiyin.arrays import BoolVector
 from zhiyin.errors import ConfigError
 from zhiyin.nn.attention import HIDDEN
 from zhiyin.nn.blocks import Block
@@ -40,6 +41,8 @@ class Rectangle(nn.Module):
     asked for: what is given as its item makes no difference."""
     lengths: Tensor | None
     """(n_items,) of item vectors, where states are held against their directions."""
+    known: Tensor | None
+    """(n_items,) bool: the items that are scored; None for all."""
     timed = False
     """Whether it is told when events were, and when they answer."""
 
@@ -50,6 +53,7 @@ class Rectangle(nn.Module):
         self.items = encoder.items.folded() if isinstance(encoder.items, SideItems) else encoder.items
         lengths = None if encoder.temperature is None else self.items.all().detach().norm(dim=1).clamp_(min=1e-12)
         self.register_buffer("lengths", lengths, persistent=False)
+        self.register_buffer("known", None, persistent=False)
 
     def forward(
         self,
@@ -59,7 +63,9 @@ class Rectangle(nn.Module):
         seconds: Tensor | None = None,
         asked: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(b, n_items) float32 the scores of all items, -inf where a sequence is empty, and (b, d) its state, then NaN.
+        """(b, n_items) float32 the scores of all items and (b, d) the state of each sequence.
+
+        Where a sequence is empty they are -inf and NaN; of an item that is not `known`, the score is -inf.
 
         Args:
             item: (b, n) int64; on padding, any item.
@@ -77,7 +83,7 @@ class Rectangle(nn.Module):
         found = products(last, self.items)
         if self.lengths is not None:
             found = found / self.lengths
-        scores = torch.where(told, found, -torch.inf)
+        scores = torch.where(told if self.known is None else told & self.known, found, -torch.inf)
         return scores, torch.where(told, last, torch.nan)
 
     def enter(self, item: Tensor, features: Tensor | None, hidden: Tensor | None) -> Tensor:
@@ -96,15 +102,22 @@ class Rectangle(nn.Module):
         raise NotImplementedError
 
 
-def rectangle(encoder: Encoder) -> Rectangle:
+def rectangle(encoder: Encoder, known: BoolVector | None = None) -> Rectangle:
     """The same encoder, with the same weights, on padded sequences; it goes to evaluation mode.
+
+    Args:
+        encoder: whose weights it shares.
+        known: (n_items,) the items that are scored; others get -inf. None for all.
 
     Raises:
         ConfigError: it is of a kind that has no such form.
     """
     for kind, form in FORMS.items():
         if isinstance(encoder, kind):
-            return form(encoder).eval()
+            made = form(encoder)
+            if known is not None and not known.all():
+                made.known = torch.from_numpy(known)
+            return made.eval()
     raise ConfigError(
         f"{type(encoder).__name__} has no form without custom operations, so it cannot be exported; those of "
         f"{', '.join(kind.__name__ for kind in FORMS)} can"

@@ -16,13 +16,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zhiyin.artifacts import to_json
+from zhiyin.artifacts import read_json, to_json
 from zhiyin.errors import DataError
 from zhiyin.nn import checkpoints
 from zhiyin.nn.distributed import Tally, add_gradients, world
@@ -80,6 +81,43 @@ class Trained:
     stopped: str = ""
     """Why it ended before the last epoch; empty where it did not."""
     diverged: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "best": self.best if self.best_epoch else None,
+            "best_epoch": self.best_epoch,
+            "stopped": self.stopped,
+            "diverged": self.diverged,
+            "epochs": [asdict(one) for one in self.epochs],
+        }
+
+    @classmethod
+    def of_dict(cls, told: Mapping[str, Any]) -> Trained:
+        """The same from plain values.
+
+        Raises:
+            LookupError, TypeError: they are not what `to_dict` gives.
+        """
+        best = -math.inf if told["best"] is None else told["best"]
+        epochs = [Epoch(**one) for one in told["epochs"]]
+        return cls(epochs, best, told["best_epoch"], told["stopped"], told["diverged"])
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(to_json(self.to_dict()), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Trained:
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        try:
+            return cls.of_dict(read_json(path))
+        except (LookupError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error!r}); save the model anew") from None
 
 
 Batches: TypeAlias = Callable[[np.random.Generator], Sequence[T]]
