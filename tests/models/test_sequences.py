@@ -5,16 +5,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from scipy import sparse
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import base
+from zhiyin.models._answers import known_items
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
+from zhiyin.models.blend import Blend
 from zhiyin.models.gpt4rec import GPT4Rec
 from zhiyin.models.hstu import HSTU
+from zhiyin.models.popularity import Popularity
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
 from zhiyin.models.zhiyin import Zhiyin
@@ -470,5 +474,38 @@ def test_nothing_is_said_of_items_without_events(tmp_path) -> None:
         alone = one.score(Query.of(["i0"]), ["i1", "i2", "i3"])
         np.testing.assert_array_equal(one.score(query, ["i1", "i2", "i3"]), alone)
         assert one.recommend(Query.of(["i4"]), k=2, fill=False).items.tolist() == [[-1, -1]]
+        for _ in range(3):
+            query = Query.of([*query.items, "i1", "i4", "i2"])
+            events = np.array(query.items) == "i4"
+            shares = one._contributions(one.encode(query), np.arange(3, dtype=np.int32))
+            assert not shares[events].any()
+            assert shares[~events].any()
     filled = model.recommend(Query.of(["i0", "i4"]), k=3, reasons=2)
     assert all(filled.reasons[0]), "each item has a reason"
+
+
+def test_items_of_lonely_events_are_unknown() -> None:
+    model = fitted(world=of_lists([0, 1, 2], [3], [1, 0]))
+    assert model.known.tolist() == [True, True, True, False, False]
+
+
+def test_what_items_share_makes_them_known() -> None:
+    """Items 3 to 6 have no events: 3 shares a genre with another, 4 has one of its own, 5 none, 6 a rare one."""
+    histories = Histories.of_lists([[0, 1, 2], [1, 0]])
+    genres = ["a", "b", "c", "a", "d", None, "e"]
+    values = sorted({one for one in genres if one} - {"e"})
+    places = [values.index(one) if one in values else len(values) for one in genres]
+    sides = sparse.csr_array((np.ones(7, np.float32), (np.arange(7), places)))
+    known = known_items(histories, 7, sides, np.array([len(values)], np.int32))
+    assert known.tolist() == [True, True, True, True, False, False, False]
+    assert known_items(histories, 7).tolist() == [True] * 3 + [False] * 4
+
+
+def test_a_blend_does_not_tell_a_stranger_of_a_history() -> None:
+    world = tastes()
+    blend = Blend.of([fitted(world=world, epochs=1), Popularity().fit(world)])
+    found = blend.recommend([Query.of([]), Query.of(["i0001"])], k=5, reasons=1)
+    assert found.reasons is not None
+    assert {one.kind for reasons in found.reasons[0] for one in reasons} == {"popularity"}
+    assert {one.kind for reasons in found.reasons[1] for one in reasons} <= {"history", "sequence", "popularity"}
+    assert all(found.reasons[1])

@@ -33,7 +33,7 @@ def items(**columns: Any) -> pa.Table:
 
 
 def shares(table: pa.Table, *names: str) -> list[list[float]]:
-    return item_sides(table, names).toarray().tolist()
+    return item_sides(table, names)[0].toarray().tolist()
 
 
 def test_the_values_of_items_by_hand() -> None:
@@ -62,9 +62,10 @@ def test_columns_stand_side_by_side_and_count_once() -> None:
     right = [[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0]]
     assert shares(table, "kind", "price") == right
     assert shares(table, "kind", "price", "kind") == right
-    found = item_sides(table, ["kind", "price"])
+    found, silent = item_sides(table, ["kind", "price"])
     assert found.data.dtype == np.float32
     assert (found.sum(1) == 2).all()
+    assert silent.tolist() == [2, 5]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_permuted_items_have_permuted_values() -> None:
     lists = [rng.choice(list("abcdefg"), rng.integers(0, 4)).tolist() for _ in range(40)]
     table = items(genres=lists, price=rng.normal(size=40))
     order = rng.permutation(40)
-    ours, theirs = (item_sides(one, ["genres", "price"]).toarray() for one in (table, table.take(pa.array(order))))
+    ours, theirs = (item_sides(one, ["genres", "price"])[0].toarray() for one in (table, table.take(pa.array(order))))
     np.testing.assert_array_equal(theirs, ours[order])
 
 

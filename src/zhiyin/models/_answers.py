@@ -1,4 +1,4 @@
-"""What a sequence model learns from: histories with something to foretell, and the events that may be asked for."""
+"""What a sequence model learns from, and of which items: histories with something to foretell, events to ask for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 
-from zhiyin.arrays import BoolVector
+from zhiyin.arrays import BoolVector, IntVector
 from zhiyin.data.histories import Histories
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.models._sequence_config import SequenceConfig
@@ -48,6 +49,29 @@ def answers(histories: Histories, kinds: Sequence[str], own: SequenceConfig, nam
 def may_learn(histories: Histories) -> BoolVector:
     """(n,) which histories have something to foretell."""
     return np.greater_equal(histories.lengths, 2)
+
+
+def known_items(
+    histories: Histories, n_items: int, sides: sparse.csr_array | None = None, silent: IntVector | None = None
+) -> BoolVector:
+    """(n_items,) the items of which a model can say anything once it has learnt from these histories.
+
+    They are those that occur beside another event, and those that share with one of them what is told of items.
+
+    Args:
+        histories: to learn from.
+        n_items: the size of the catalogue.
+        sides: (n_items, n_values) the values that each item has, if they are told.
+        silent: the values that stand for a missing or rare one, which say nothing.
+    """
+    learnt = histories.item[np.repeat(may_learn(histories), histories.lengths)]
+    known: BoolVector = np.bincount(learnt, minlength=n_items) > 0
+    if sides is None:
+        return known
+    said = known.astype(np.float32) @ sides
+    said[silent] = 0
+    found: BoolVector = known | (sides @ said > 0)
+    return found
 
 
 def repeated_events(histories: Histories) -> BoolVector:

@@ -106,13 +106,13 @@ def export(model: Recommender, path: str | Path, overwrite: bool = False) -> Pat
 
     from zhiyin.nn.rectangle import rectangle
 
-    form = rectangle(_on_cpu(sequential.net), sequential._known_items())
+    form = rectangle(_on_cpu(sequential.net), sequential.known)
     program = _graph(form, len(_sizes(sequential)))
     weights = sum(one.numel() * one.element_size() for one in form.parameters())
     with new_folder(path, overwrite, MARK) as folder:
         with _quiet():
             program.save(folder / "model.onnx", external_data=weights > ONE_FILE)
-        pq.write_table(pa.table({"item_id": ids.ids, "known": sequential._known_items()}), folder / "items.parquet")
+        pq.write_table(pa.table({"item_id": ids.ids, "known": sequential.known}), folder / "items.parquet")
         told = signature(sequential, form)
         (folder / MARK).write_text(to_json(told), encoding="utf-8")
         (folder / "README.md").write_text(readme(told), encoding="utf-8")

@@ -134,9 +134,9 @@ def scores(histories):
     return session.run(["scores"], {name: np.stack([padded(one[name]) for one in histories]) for name in asked_for})[0]
 
 
-history = ids[:3]
-best = np.argsort(-scores([inputs(history)])[0])
-print([ids[one] for one in best[:10] if ids[one] not in history])
+history = list(number)[:3]
+found = scores([inputs(history)])[0]
+print([ids[one] for one in np.argsort(-found)[:10] if ids[one] not in history and np.isfinite(found[one])])
 """
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zhiyin.arrays import FloatVector, IntVector
+from zhiyin.arrays import FloatVector
 from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.models._filling import FILLED
@@ -34,20 +34,18 @@ def _of_query(
         if found.source_of(row, place) == FILLED:
             reasons.append((_popular(model, item),))
         else:
-            reasons.append(_of_history(model, item, query.histories.item, shares[:, place], most))
+            reasons.append(_of_history(model, item, query, shares[:, place], most))
     return tuple(reasons)
 
 
-def _of_history(
-    model: Recommender, item: int, history: IntVector, shares: FloatVector, most: int
-) -> tuple[Reason, ...]:
+def _of_history(model: Recommender, item: int, query: Queries, shares: FloatVector, most: int) -> tuple[Reason, ...]:
     """The items of the history that add most to the score; where none does, what the model says of the item itself."""
-    others, place = np.unique(history, return_inverse=True)
+    others, place = np.unique(query.histories.item, return_inverse=True)
     weights = np.bincount(place, shares, len(others))
     best = np.argsort(-weights, kind="stable")[:most]
     best = best[weights[best] > 0]
     if not len(best):
-        general = model._general_reason(item)
+        general = model._general_reason(item, query)
         return () if general is None else (general,)
     ids = model.vocabulary.decode(others[best])
     return tuple(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -20,7 +20,8 @@ from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._answers import answers, digest, may_learn
+from zhiyin.models._answers import answers, digest, known_items, may_learn
+from zhiyin.models._losses import loss_of
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
 from zhiyin.models._torch import device_of, torch_of, torch_threads
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from zhiyin.models._live import LiveHistory
-    from zhiyin.nn.batches import Batch, BatchMaker
+    from zhiyin.nn.batches import BatchMaker
     from zhiyin.nn.encoder import Encoder
     from zhiyin.nn.items import ItemTable
     from zhiyin.nn.memory import Footprint
@@ -67,7 +68,7 @@ class SequenceRecommender(VectorRecommender):
     needs = "position"
     uses_validation = True
     threaded = False
-    learns = ("read", "edges")
+    learns = ("read", "edges", "known")
 
     net: Encoder
     trained: Trained
@@ -76,6 +77,8 @@ class SequenceRecommender(VectorRecommender):
     """The features that the data have."""
     edges: FloatVector
     """Between the buckets of values."""
+    known: BoolVector
+    """(n_items,) the items of which training says anything."""
     item_sides: sparse.csr_array | None = None
     """(n_items, n_values) the features of items, if there are any; saved with the net."""
     users: UserSides | None = None
@@ -139,6 +142,7 @@ class SequenceRecommender(VectorRecommender):
             biased="time" in options.get("relations", ()),
             convolution=options.get("convolution", 0),
             average=own.average > 0,
+            copied=not self.known.all(),
         )
 
     def live(self, query: Query | None = None) -> LiveHistory:
@@ -192,7 +196,7 @@ class SequenceRecommender(VectorRecommender):
         training = Training(
             self.net,
             lambda generator: maker.epoch(histories, size, generator, wanted),
-            self._loss(histories, wanted, maker, told),
+            loss_of(self.net, self.config, histories, maker, wanted, told),
             None if validation is None else self._measure(validation, run),
             self._plan(),
             run,
@@ -212,7 +216,10 @@ class SequenceRecommender(VectorRecommender):
     def _fit_sides(self, train: Dataset) -> IntMatrix | None:
         """Find the features of items and users; those of the user of each history to learn from, if there are any."""
         own = self.config
-        self.item_sides = item_sides(train.item_table, own.item_features) if own.item_features else None
+        self.item_sides, silent = None, None
+        if own.item_features:
+            self.item_sides, silent = item_sides(train.item_table, own.item_features)
+        self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
         self.users = None
         if not own.user_features:
             return None
@@ -231,39 +238,6 @@ class SequenceRecommender(VectorRecommender):
         reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
         blind = own.blind if reading.tells else 0.0
         return BatchMaker(reading, own.max_length, blind=blind, device=device, users=self.users, strangers=own.blind)
-
-    def _loss(
-        self, histories: Histories, wanted: BoolVector | None, maker: BatchMaker, told: IntMatrix | None
-    ) -> Callable[..., tuple[torch.Tensor, int, int]]:
-        from zhiyin.nn.distributed import world
-        from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
-        from zhiyin.nn.negatives import NegativeSampler
-
-        own, net, name = self.config, self.net, self.config.loss_for(self.n_items)
-        asked = histories.item if wanted is None else histories.item[wanted]
-        counts = np.bincount(asked, minlength=self.n_items)
-        sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
-        beta = gbce_beta(sampler.n, self.n_items, own.calibration) if name == "gbce" else 1.0
-        prior = base_rate(sampler.n, beta)
-        kind: Literal["softmax", "bce"] = "softmax" if name == "sampled_softmax" else "bce"
-
-        others = world(maker.device)
-
-        def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int, int]:
-            batch: Batch = maker.training(histories, windows, others.own(generator), wanted, told)
-            states, target = net(batch), batch.target
-            assert target is not None
-            if batch.places is not None:
-                states = states.index_select(0, batch.places)
-            if name == "softmax":
-                return softmax_loss(states, net.held_all(), target), batch.n_events, len(target)
-            drawn = sampler.draw(generator, target)
-            found = sampled_loss(
-                states, net.held(target), net.held(drawn.items), target, drawn, kind=kind, beta=beta, prior=prior
-            )
-            return found, batch.n_events, len(target)
-
-        return loss
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
         """NDCG@10 on the validation cases, by the code that evaluation uses."""
@@ -317,15 +291,12 @@ class SequenceRecommender(VectorRecommender):
 
         self.net.eval()
         with torch.no_grad():
-            self.item_vectors = self.net.held_all().cpu().numpy()
-        known = self._known_items()
-        if not known.all():
-            self.item_vectors = np.where(known[:, None], self.item_vectors, np.float32(np.nan))
-
-    def _known_items(self) -> BoolVector:
-        """(n_items,) of which items training says anything: those with events, and those with features."""
-        known: BoolVector = self.popularity > 0
-        return known if self.item_sides is None else known | (np.diff(self.item_sides.indptr) > 0)
+            vectors = self.net.held_all()
+            if not self.known.all():
+                own = {one.data_ptr() for one in self.net.parameters()}
+                vectors = vectors.clone() if vectors.data_ptr() in own else vectors
+                vectors[torch.from_numpy(~self.known).to(vectors.device)] = torch.nan
+            self.item_vectors = vectors.cpu().numpy()
 
     # ------------------------------------------------------------------ answering
 
@@ -356,16 +327,24 @@ class SequenceRecommender(VectorRecommender):
 
     def _met(self, queries: Queries) -> Queries:
         """The queries without events on items that training never met, whose vectors say nothing."""
-        known = self._known_items()[queries.histories.item]
+        known = self.known[queries.histories.item]
         return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
 
-    def _general_reason(self, item: int) -> Reason:
+    def _general_reason(self, item: int, query: Queries) -> Reason | None:
+        if not (self.known[item] and self._met(query).histories.n_events):
+            return None
         return Reason("sequence", 0.0, text="the history as a whole, no single item of it")
+
+    def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
+        """Leave one out, of the events that the model looks at; the others add nothing."""
+        found = np.zeros((query.histories.n_events, len(items)), np.float32)
+        found[self.known[query.histories.item]] = super()._contributions(self._met(query), items)
+        return found
 
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
-        scores[np.ix_(self._met(queries).histories.lengths == 0, self._known_items())] = 0
+        scores[np.ix_(self._met(queries).histories.lengths == 0, self.known)] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found
 

@@ -135,14 +135,20 @@ class Column:
         return found.astype(np.int32)
 
 
-def item_sides(table: pa.Table, names: Sequence[str]) -> sparse.csr_array:
-    """(n_items, n_values) float32: at each value of an item 1 / how many it has in that column.
+def item_sides(table: pa.Table, names: Sequence[str]) -> tuple[sparse.csr_array, IntVector]:
+    """What some columns tell of items.
+
+    Returns:
+        (n_items, n_values) float32, at each value of an item 1 / how many it has in that column; and for each column
+        the value that stands for a missing or rare one.
 
     Raises:
         ConfigError: there is no such column, or it holds neither text nor numbers.
         DataError: a column tells no two items apart.
     """
-    return sparse.csr_array(sparse.hstack([_shares(table, name) for name in dict.fromkeys(names)], format="csr"))
+    parts = [_shares(table, name) for name in dict.fromkeys(names)]
+    last = np.cumsum([one.shape[1] for one in parts]).astype(np.int32) - 1
+    return sparse.csr_array(sparse.hstack(parts, format="csr")), last
 
 
 def saved_item_sides(arrays: Mapping[str, AnyArray], n_items: int, file: Path) -> sparse.csr_array:

@@ -95,8 +95,8 @@ class Recommender(Component):
         """(n_queries, len(items)) what a reason is a difference of: here the scores."""
         return self._score(queries)[:, items]
 
-    def _general_reason(self, item: int) -> Reason | None:
-        """What to say for an item to which no event of the history contributed; None for nothing."""
+    def _general_reason(self, item: int, query: Queries) -> Reason | None:
+        """What to say for an item to which no event of one query's history contributed; None for nothing."""
         return None
 
     def _common(self, item: int, other: int) -> str | None:

@@ -187,8 +187,8 @@ class Blend(Recommender):
         unit = 0.0 if not len(values) else float(np.std(values) if self.config.method == "zscore" else np.ptp(values))
         return np.full(len(items), 1 / unit if unit > 0 else 1, np.float32)
 
-    def _general_reason(self, item: int) -> Reason | None:
-        reasons = (model._general_reason(item) for model in self.models)
+    def _general_reason(self, item: int, query: Queries) -> Reason | None:
+        reasons = (model._general_reason(item, query) for model in self.models)
         return next((reason for reason in reasons if reason is not None), None)
 
     def _common(self, item: int, other: int) -> str | None:

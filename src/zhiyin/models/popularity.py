@@ -57,7 +57,7 @@ class Popularity(Recommender):
     def _contributions(self, query: Queries, items: np.ndarray) -> FloatMatrix:
         return np.zeros((query.histories.n_events, len(items)), np.float32)
 
-    def _general_reason(self, item: int) -> Reason:
+    def _general_reason(self, item: int, query: Queries) -> Reason:
         window = {
             "none": "of all time",
             "window": f"in the last {self.config.days:g} days",

@@ -51,7 +51,7 @@ class Random(Recommender):
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
         return np.zeros((query.histories.n_events, len(items)), np.float32)
 
-    def _general_reason(self, item: int) -> Reason:
+    def _general_reason(self, item: int, query: Queries) -> Reason:
         return Reason("chance", 0.0, text=f"drawn by chance with seed {self.config.seed}")
 
 

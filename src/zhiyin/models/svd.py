@@ -135,7 +135,7 @@ class SVD(RatingPredictor):
         shares[known] = target[:, None] * (seen @ toward)
         return shares
 
-    def _general_reason(self, item: int) -> Reason:
+    def _general_reason(self, item: int, query: Queries) -> Reason:
         value = float(self.mean[0] + self.item_vectors[item, 0])
         return Reason("popularity", value, text=f"valued at {value:.1f} by {int(self.rated[item]):,} events")
 

@@ -50,6 +50,8 @@ class Footprint:
     """Events that are mixed into each ahead of every block."""
     average: bool = True
     """Whether a moving average of the weights is kept."""
+    copied: bool = False
+    """Whether the item vectors are a copy of the table, as nothing is known of some items."""
     measured: bool = True
     """Whether the best weights are kept."""
     seen: int | None = None
@@ -78,6 +80,8 @@ def fixed_bytes(shape: Footprint) -> int:
         total += 2 * shape.n_items * width if composed else 0
     else:
         total += 4 * shape.n_negatives * width + 2 * max(BLOCK_FLOATS, shape.n_negatives)
+    if shape.copied and not composed:
+        total += shape.n_items * width  # all item vectors, without those of which nothing is known
     if composed and shape.measured:
         total += 2 * shape.n_items * width  # all item vectors, when it is measured
     return total * FLOAT
