@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,11 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Options of one run. They may change how fast a result comes, never (but for `seed`) what it is."""
+    """Options of one run. They change how fast a result comes, never (but for `seed`) what it is.
+
+    What neural models learn is the exception: `threads`, `device` and `precision` round sums differently, and dropout
+    draws other masks on another device.
+    """
 
     seed: int = 0
     threads: int = field(
@@ -42,7 +46,11 @@ class Run:
     )
     memory_mib: int = 256
     """The most memory that a block of scores may take, in MiB, beyond the model itself."""
-    device: str = "cpu"
+    device: str | None = None
+    """Where a neural model learns and answers: "cpu", "cuda", "cuda:1". By default where it is; a new one, the CPU."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products inside a net while it learns; weights, attention and losses stay float32. bfloat16 is refused
+    where the hardware has no quick products of it."""
     progress: Progress = field(default_factory=Silent)
     checkpoint: Path | None = None
     """Where a long training keeps itself after each epoch, and from where it is taken up."""

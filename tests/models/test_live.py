@@ -7,8 +7,10 @@ from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models.base import FILLED
 from zhiyin.models.bert4rec import BERT4Rec
+from zhiyin.models.gru4rec import GRU4Rec
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
+from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.run import Run
 from zhiyin.testing.worlds import DAY, tastes
@@ -22,6 +24,7 @@ KINDS = {
     ),
     "hstu": (HSTU, {}),
     "zhiyin": (Zhiyin, {}),
+    "gru4rec": (GRU4Rec, {"n_layers": 2, "hidden_size": 12, "features": ("wait", "value")}),
 }
 
 
@@ -72,10 +75,8 @@ def test_what_is_added_counts_also_after_a_moment_was_given(model) -> None:
 
 
 def test_who_cannot_live_says_so(model) -> None:
-    from zhiyin.models.gru4rec import GRU4Rec
-
-    with pytest.raises(ConfigError, match="gru4rec has no live histories"):
-        GRU4Rec().live()
+    with pytest.raises(ConfigError, match="transformer_xl hands its memory on in whole segments; ask"):
+        TransformerXL(epochs=1, max_length=8).fit(tastes(), run=Run(threads=1)).live()
     with pytest.raises(NotFittedError):
         SASRec().live()
     with pytest.raises(DataError, match="not with Queries"):
@@ -92,6 +93,19 @@ def test_a_new_event_costs_one_event(model, monkeypatch) -> None:
     live = model.live(Query.of(items[:6], times[:6], values[:6]))
     live.recommend(3)
     seen = []
+    if isinstance(model, GRU4Rec):
+        unit = type(model.net.units[0])
+        forward = unit.forward
+        monkeypatch.setattr(unit, "forward", lambda self, x, h: seen.append(len(x)) or forward(self, x, h))
+        live.add(items[6:], times[6:], values[6:])
+        live.recommend(3)
+        assert seen == [
+            1,
+            1,
+            1,
+            1,
+        ]  # in each unit the event before, which answers at another moment now, and the new one
+        return
     block = type(model.net.blocks[0])
     project = block.project
     monkeypatch.setattr(block, "project", lambda self, x: seen.append(len(x)) or project(self, x))

@@ -11,16 +11,18 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
-from zhiyin.models import base
+from zhiyin.models import _torch, base
 from zhiyin.models._answers import known_items
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.blend import Blend
 from zhiyin.models.gpt4rec import GPT4Rec
+from zhiyin.models.gru4rec import GRU4Rec
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.popularity import Popularity
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer import Transformer
+from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.retrieval import exact
 from zhiyin.run import Run
@@ -509,3 +511,44 @@ def test_a_blend_does_not_tell_a_stranger_of_a_history() -> None:
     assert {one.kind for reasons in found.reasons[0] for one in reasons} == {"popularity"}
     assert {one.kind for reasons in found.reasons[1] for one in reasons} <= {"history", "sequence", "popularity"}
     assert all(found.reasons[1])
+
+
+def test_bfloat16_is_refused_where_it_is_slower_and_learns_about_the_same_where_it_is_not(monkeypatch) -> None:
+    monkeypatch.setattr(_torch, "bfloat16_seconds", lambda device: 30 * _torch.product_seconds(device, torch.float32))
+    with pytest.raises(ConfigError, match=r"products take .* times as long as those of float32 on cpu"):
+        fitted(run=Run(seed=1, threads=1, precision="bfloat16"))
+    monkeypatch.setattr(_torch, "bfloat16_seconds", lambda device: 0.0)
+    for kind, options in (
+        (SASRec, {}),
+        (Zhiyin, {}),
+        (HSTU, {}),
+        (BERT4Rec, {}),
+        (GRU4Rec, {}),
+        (TransformerXL, {"segment": 4, "memory": 4}),
+    ):
+        exact, rough = (
+            fitted(kind, **options, run=Run(seed=1, threads=1, precision=one)).trained.epochs
+            for one in ("float32", "bfloat16")
+        )
+        assert [one.loss for one in rough] == pytest.approx([one.loss for one in exact], rel=0.02)
+        assert [one.loss for one in rough] != [one.loss for one in exact]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_when_answering_too() -> None:
+    model = fitted()
+    with pytest.raises(ConfigError, match="sasrec was asked to run on 'cuda', which is not there"):
+        model.recommend(Query.of(["i0001"]), run=Run(device="cuda"))
+    assert model.recommend(Query.of(["i0001"]), k=3, run=Run(device="cpu")).items.shape == (1, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("model", [SASRec, Zhiyin, HSTU, BERT4Rec, GRU4Rec])
+def test_a_gpu_learns_and_answers_as_the_cpu(model: type) -> None:
+    here, there = (fitted(model, dropout=0.0, run=Run(seed=1, device=one)) for one in ("cpu", "cuda"))
+    assert [one.loss for one in there.trained.epochs] == pytest.approx(
+        [one.loss for one in here.trained.epochs], rel=1e-3
+    )
+    ids = [f"i{number:04d}" for number in range(20)]
+    query = Query.of(ids[:5])
+    np.testing.assert_allclose(there.score(query, ids), there.score(query, ids, Run(device="cpu")), atol=1e-3)

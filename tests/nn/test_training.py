@@ -414,3 +414,22 @@ def test_how_it_went_is_written_and_read(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text('{"best": 1, "epochs": [{"no": 1}]}')
     with pytest.raises(DataError, match="damaged"):
         Trained.read(tmp_path / "training.json")
+
+
+def test_a_loss_that_grows_without_end_stops_training_though_it_is_a_number() -> None:
+    """The loss of every epoch is twice that of the one before."""
+    net = nn.Linear(1, 1)
+    epochs = []
+
+    def loss(batch: Any, generator: np.random.Generator) -> tuple[Tensor, int]:
+        return (net.weight**2).sum() * 0 + 10.0 * 2 ** len(epochs), 1
+
+    def measure() -> float:
+        epochs.append(len(epochs))
+        return -float(len(epochs))
+
+    training = Training(net, lambda generator: [0], loss, measure, Plan(epochs=9, patience=9), Run())
+    trained = training.go()
+    assert trained.diverged
+    assert trained.stopped == "the loss of epoch 3 is 40, at first it was 10"
+    assert trained.best_epoch == 1

@@ -186,6 +186,23 @@ def test_events_beyond_the_reach_do_not_matter_and_those_within_do(segment: int,
     assert reached(net, items, at) == list(range(start - far, at + 1))
 
 
+@pytest.mark.parametrize(("segment", "memory", "n_layers"), [(4, 4, 2), (4, 3, 3), (5, 7, 2), (3, 0, 2), (1, 2, 1)])
+def test_the_last_state_is_read_from_what_can_matter_alone(
+    segment: int, memory: int, n_layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = encoder(segment, memory, n_layers)
+    lengths = (97, 96, 95, 60, 31, 12, 3, 1)
+    batch = batch_of(*(draw(length, seed=length) for length in lengths))
+    whole = net(batch)[batch.layout.last()]
+    read = []
+    forward = TransformerXLEncoder.forward
+    monkeypatch.setattr(
+        TransformerXLEncoder, "forward", lambda self, one: read.append(one.n_events) or forward(self, one)
+    )
+    torch.testing.assert_close(net.last(batch), whole, rtol=1e-4, atol=1e-5)
+    assert read[0] <= sum(min(length, n_layers * -(-memory // segment) * segment + segment) for length in lengths)
+
+
 def test_no_gradient_reaches_earlier_segments() -> None:
     net = encoder(segment=5, memory=10)
     items = np.arange(18)  # each event has a row of its own

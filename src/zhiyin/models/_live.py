@@ -15,7 +15,7 @@ from zhiyin.data.recommendations import Recommendations
 from zhiyin.errors import DataError
 
 if TYPE_CHECKING:
-    from zhiyin.models.transformer import Transformer
+    from zhiyin.models._sequences import SequenceRecommender
 
 
 class LiveHistory:
@@ -25,14 +25,12 @@ class LiveHistory:
     longer, events fall out of the window and what is left is encoded anew.
     """
 
-    def __init__(self, model: Transformer, query: Query) -> None:
-        from zhiyin.nn.encoder import TransformerEncoder
-        from zhiyin.nn.live import Live
+    def __init__(self, model: SequenceRecommender, query: Query) -> None:
+        from zhiyin.nn.live import live_of
 
-        assert isinstance(model.net, TransformerEncoder)
         if _falls(query):
             raise DataError("the times of the events fall; give them oldest first, as a live history grows at its end")
-        self.model, self.query, self._live, self._first = model, query, Live(model.net), 0
+        self.model, self.query, self._live, self._first = model, query, live_of(model.net), 0
 
     def __len__(self) -> int:
         return len(self.query.items)

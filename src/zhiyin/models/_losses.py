@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ def loss_of(
     maker: BatchMaker,
     wanted: BoolVector | None = None,
     told: IntMatrix | None = None,
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[..., tuple[torch.Tensor, int, int]]:
     """The loss of some windows, the number of their events and of the answers that it is the mean of.
 
@@ -35,6 +37,7 @@ def loss_of(
         maker: of batches.
         wanted: (n_events,) which events may be asked for; None for all.
         told: (n_histories, n_columns) what is known of the user of each history, if anything is.
+        precision: surrounds the work of the net.
     """
     from zhiyin.nn.distributed import world
     from zhiyin.nn.losses import base_rate, gbce_beta, sampled_loss, softmax_loss
@@ -52,7 +55,9 @@ def loss_of(
 
     def loss(windows: Any, generator: np.random.Generator) -> tuple[torch.Tensor, int, int]:
         batch = maker.training(histories, windows, others.own(generator), wanted, told)
-        states, target = net(batch), batch.target
+        with precision():
+            states = net(batch).float()
+        target = batch.target
         assert target is not None
         if batch.places is not None:
             states = states.index_select(0, batch.places)

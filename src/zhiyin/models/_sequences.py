@@ -24,7 +24,7 @@ from zhiyin.models._answers import answers, digest, known_items, may_learn
 from zhiyin.models._losses import loss_of
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
-from zhiyin.models._torch import device_of, torch_of, torch_threads
+from zhiyin.models._torch import device_of, precision_of, torch_of, torch_threads
 from zhiyin.models.base import VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -146,12 +146,28 @@ class SequenceRecommender(VectorRecommender):
         )
 
     def live(self, query: Query | None = None) -> LiveHistory:
-        """A history that grows while it is asked; of models whose state may be extended by an event.
+        """A history that grows while it is asked, each new event at the cost of one event.
 
         Raises:
-            ConfigError: this is none of them.
+            ConfigError: what the model knows of a history cannot be extended by an event.
+            DataError: the query is none that was made by `Query.of`, or its times fall.
+            NotFittedError: before `fit`.
         """
-        raise ConfigError(f"{self.name} has no live histories; ask recommend() anew, or use zhiyin, sasrec or hstu")
+        from zhiyin.models._live import LiveHistory
+
+        self.vocabulary  # noqa: B018 - there is one once it is fitted
+        if query is not None and not isinstance(query, Query):
+            raise DataError(
+                f"a live history begins with one zhiyin.Query, not with {type(query).__name__}; give "
+                "Query.of(item ids, times, ...)"
+            )
+        if why := self._no_live():
+            raise ConfigError(f"{self.name} {why}; ask recommend() anew, or use zhiyin, sasrec, hstu or gru4rec")
+        return LiveHistory(self, query or Query.of([]))
+
+    def _no_live(self) -> str:
+        """Why there are no live histories; empty where there are."""
+        return ""
 
     # ------------------------------------------------------------------ learning
 
@@ -196,7 +212,7 @@ class SequenceRecommender(VectorRecommender):
         training = Training(
             self.net,
             lambda generator: maker.epoch(histories, size, generator, wanted),
-            loss_of(self.net, self.config, histories, maker, wanted, told),
+            loss_of(self.net, self.config, histories, maker, wanted, told, precision_of(run, device, self.name)),
             None if validation is None else self._measure(validation, run),
             self._plan(),
             run,
@@ -303,6 +319,8 @@ class SequenceRecommender(VectorRecommender):
     def _in_blocks(
         self, task: Callable[[int, int], T], n: int, run: Run, doing: str, row_bytes: int | None = None
     ) -> list[T]:
+        if run.device is not None:
+            self.net.to(device_of(run, self.name))
         with torch_threads(run):
             return super()._in_blocks(task, n, run, doing, row_bytes)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from threading import Lock, local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.run import Run
@@ -29,7 +31,7 @@ def torch_of(name: str) -> None:
 
 
 def device_of(run: Run, name: str) -> torch.device:
-    """The device of a run.
+    """The device on which a run makes a net.
 
     Raises:
         ConfigError: it is not there.
@@ -39,7 +41,7 @@ def device_of(run: Run, name: str) -> torch.device:
     from zhiyin.nn.distributed import own_device
 
     try:
-        device = own_device(torch.device(run.device))
+        device = own_device(torch.device(run.device or "cpu"))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0]
@@ -47,6 +49,48 @@ def device_of(run: Run, name: str) -> torch.device:
             f"{name} was asked to run on {run.device!r}, which is not there ({said}); use 'cpu'"
         ) from None
     return device
+
+
+def precision_of(run: Run, device: torch.device, name: str) -> Callable[[], AbstractContextManager[Any]]:
+    """What surrounds the work of a net so that it has the precision of a run.
+
+    Raises:
+        ConfigError: bfloat16 was asked for, and products of it are slower than those of float32 on this device.
+    """
+    import torch
+
+    if run.precision == "float32":
+        return nullcontext
+    times = bfloat16_seconds(device) / product_seconds(device, torch.float32)
+    if times > 1:
+        raise ConfigError(
+            f"{name} was asked to learn with bfloat16, but its products take {times:.1f} times as long as those of "
+            f"float32 on {device}; leave precision at 'float32'"
+        )
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16)
+
+
+def bfloat16_seconds(device: torch.device) -> float:
+    """`product_seconds` of bfloat16; endless where a device has no such products."""
+    import torch
+
+    try:
+        return product_seconds(device, torch.bfloat16)
+    except RuntimeError:
+        return float("inf")
+
+
+def product_seconds(device: torch.device, kind: torch.dtype) -> float:
+    """Seconds of a product of two matrices of 512 rows and columns, the fastest of a few."""
+    import torch
+
+    one = torch.ones(512, 512, dtype=kind, device=device)
+    found = []
+    for _ in range(6):
+        start = time.perf_counter()
+        (one @ one)[0, 0].item()  # waits for a device that works beside
+        found.append(time.perf_counter() - start)
+    return min(found)
 
 
 class _Threads:

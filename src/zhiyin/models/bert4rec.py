@@ -18,7 +18,7 @@ class BERT4RecConfig(TransformerConfig):
     objective: Literal["masked"] = "masked"
     """What an event answers: the item that is hidden in its place."""
     masked: float = setting(0.2, gt=0, lt=1)
-    """The share of events that training hides; 0.2 suits long histories, 0.6 short ones."""
+    """The share of events that training hides; of short histories more must be hidden for an answer each."""
     epochs: int = setting(100, ge=1)
     """How often training sees every event, at most. A fifth of the answers of other models takes more epochs."""
 

@@ -2,7 +2,7 @@
 
 The decoder over item vectors is gptRec's (Petrov and Macdonald, 2023, "GPTRec", in its plain next-item form); that an
 event answers any of the next ones is the dense all-action loss of PinnerFormer (Pancha et al., KDD 2022).
-Lists of the next day or week gain by it, the very next item loses: compare both on your own horizon.
+It is meant for lists of the next day or week, not for the very next item: compare both on your own horizon.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 With the loss that makes it strong: a softmax against negatives that the batch shares, in place of the paper's binary
 cross-entropy with one negative (Klenitskiy and Vasilev, RecSys 2023). gSASRec (Petrov and Macdonald, RecSys 2023) is
-`loss="gbce"`; the paper's own loss is `loss="bce", n_negatives=1`.
+`loss="gbce"`; nearest to the paper's own loss is `loss="bce"`, with negatives that the batch shares.
 """
 
 from __future__ import annotations

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from zhiyin.config import Search, names, setting
-from zhiyin.data.queries import Query
-from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._live import LiveHistory
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sequences import SequenceRecommender
 
@@ -95,26 +92,9 @@ class Transformer(SequenceRecommender):
             relations=[one for one in own.relations if one != "time" or self.trained_on["clock"] == "time"],
         )
 
-    def live(self, query: Query | None = None) -> LiveHistory:
-        """A history that grows while it is asked, each new event at the cost of one event.
-
-        Raises:
-            ConfigError: the model looks at both sides of an event, so that a new event changes all states.
-            DataError: the query is none that was made by `Query.of`, or its times fall.
-            NotFittedError: before `fit`.
-        """
-        self.vocabulary  # noqa: B018 - there is one once it is fitted
-        if query is not None and not isinstance(query, Query):
-            raise DataError(
-                f"a live history begins with one zhiyin.Query, not with {type(query).__name__}; give "
-                "Query.of(item ids, times, ...)"
-            )
-        if self.config.objective == "masked":
-            raise ConfigError(
-                f"{self.name} looks at both sides of an event, so a new event changes what is known of all others; "
-                "ask recommend() anew, or use a causal model such as sasrec"
-            )
-        return LiveHistory(self, query or Query.of([]))
+    def _no_live(self) -> str:
+        both = self.config.objective == "masked"
+        return "looks at both sides of an event, so a new one changes what is known of all others" if both else ""
 
     def _maker(self, device: torch.device | None = None) -> BatchMaker:
         maker = super()._maker(device)

@@ -1,8 +1,9 @@
 """Transformer-XL: attention over segments of a history and a memory of what came before (Dai et al., ACL 2019).
 
-For users with thousands of events. A query of n events costs n * (segment + memory) * embedding_size for each layer's
+For users with thousands of events. A history of n events costs n * (segment + memory) * embedding_size for each layer's
 attention, beside n * embedding_size² for its products: linear in n, where attention over the whole is quadratic. What
-lies up to about `n_layers * memory` events before the segment of the last event can still matter.
+lies up to about `n_layers * memory` events before the segment of the last event can still matter (2,000 events by
+default); a query is read no further back. Recurrence without such an end is `gru4rec`'s.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ class TransformerXLConfig(SequenceConfig):
     """The longest history that is looked at; of a longer one, the last events."""
     features: tuple[Feature, ...] = ()
     """What is told of an event beside its item; what the data lack is left out. Attention knows distances anyway."""
-    segment: int = setting(100, ge=1, le=4096)
+    segment: int = setting(200, ge=1, le=4096)
     """Events that attend to each other; a training gradient stays inside a segment."""
-    memory: int = setting(100, ge=0, le=20_000)
+    memory: int = setting(900, ge=0, le=20_000)
     """Events before a segment that each layer attends to as well; 0 for none."""
     n_layers: int = setting(2, ge=1, le=64, search=Search(1, 4))
     """How many blocks stand on each other; each reaches back by another `memory`."""
@@ -41,7 +42,7 @@ class TransformerXLConfig(SequenceConfig):
     hidden_size: int | None = setting(None, ge=4)
     """The width between the products of a block's feed-forward part; by default four times `embedding_size`."""
     gated: bool = False
-    """Whether feed-forward parts are SwiGLU's in place of GELU's."""
+    """Whether feed-forward parts are SwiGLU's instead of two products with a ReLU between them."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -71,6 +72,9 @@ class TransformerXL(SequenceRecommender):
             gated=own.gated,
             dropout=own.dropout,
         )
+
+    def _no_live(self) -> str:
+        return "hands its memory on in whole segments"
 
     def _footprint(self, histories: Histories) -> Footprint:
         own, whole = self.config, super()._footprint(histories)

@@ -52,7 +52,8 @@ def attend(
     """
     if qkv.device.type != "cpu" and pointwise is None:
         return _fused(qkv, layout, n_heads, causal, biases)
-    out: Tensor = _Attention.apply(qkv, layout, n_heads, causal, pointwise, *biases)
+    with torch.autocast(qkv.device.type, enabled=False):
+        out: Tensor = _Attention.apply(qkv.float(), layout, n_heads, causal, pointwise, *biases)
     return out
 
 

@@ -6,7 +6,8 @@ All processes end with the same model; let the first alone save it: `if world().
 
 The update equals that of one process on the whole batch. A loss is a mean over answers, so that the gradient of each
 rank counts by its number of answers; what is drawn for the whole batch (windows, negatives) is drawn alike by all.
-Negatives `in_batch` alone are other ones than in one process: those of the rank's own share.
+Negatives `in_batch` are other ones than in one process: those of the rank's own share. What is drawn event by event
+(dropout, what `blind` leaves out, what is hidden or how far ahead is asked) is each rank's own draw of the same kind.
 
 Gradients travel in one flat bucket by a plain all-reduce, not by torch's DistributedDataParallel. That wants one
 forward of one module, in whose hooks it hides the traffic: our losses call parts of a net (states, rows of a table

@@ -16,8 +16,22 @@ from torch import Tensor
 from zhiyin.nn.attention import HIDDEN
 from zhiyin.nn.batches import Batch
 from zhiyin.nn.blocks import Block, Recent
-from zhiyin.nn.encoder import TransformerEncoder
+from zhiyin.nn.encoder import Encoder, TransformerEncoder
+from zhiyin.nn.recurrent import GRUEncoder
 from zhiyin.nn.relations import Relations, pair_buckets
+
+
+def live_of(encoder: Encoder) -> Live | LiveRecurrence:
+    """The state of a history in an encoder whose states can be extended.
+
+    Raises:
+        TypeError: this is none.
+    """
+    if isinstance(encoder, TransformerEncoder):
+        return Live(encoder)
+    if isinstance(encoder, GRUEncoder):
+        return LiveRecurrence(encoder)
+    raise TypeError(f"{type(encoder).__name__} has no state that an event extends")
 
 
 class Live:
@@ -62,6 +76,37 @@ class Live:
             x = block.mix(x, attend_to(q, k, v, bias, block.pointwise).transpose(0, 1).flatten(1), kept)
         self.known, self.past, self.entered = n - 1, past, entered
         return self.encoder.leave(x[-1])
+
+
+class LiveRecurrence:
+    """What a recurrence holds after the events of one history but the last.
+
+    Args:
+        encoder: in evaluation mode.
+    """
+
+    def __init__(self, encoder: GRUEncoder) -> None:
+        self.encoder = encoder
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the history."""
+        self.known = 0
+        self.held: list[Tensor | None] = [None] * len(self.encoder.units)
+        """(1, hidden) of each unit; None before the first event."""
+
+    @torch.inference_mode()
+    def state(self, batch: Batch) -> Tensor:
+        """(d,) the state after the last event of a batch of one history, whose first `known` events are known here."""
+        new = slice(self.known, batch.n_events)
+        x = self.encoder.inward(self.encoder.enter(batch.item[new], batch.features[new]))
+        before, last = x[:-1], x[-1:]
+        for place, unit in enumerate(self.encoder.units):
+            if len(before):
+                before, self.held[place] = unit(before, self.held[place])
+            last = unit(last, self.held[place])[0]
+        self.known = batch.n_events - 1
+        return self.encoder.leave(self.encoder.out(last))[0]
 
 
 def attend_to(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, pointwise: float | None) -> Tensor:

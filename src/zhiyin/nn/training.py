@@ -58,6 +58,10 @@ class Plan:
     """Epochs between measurements."""
 
 
+BLOWN_UP = 3.0
+"""An epoch whose loss is so many times that at first (and 1 more) has gone astray, though it is a number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """What is known of one epoch."""
@@ -200,15 +204,20 @@ class Training:
         before = self.trained.epochs[-1] if self.trained.epochs else Epoch(0, 0.0, 0.0, math.nan, 0)
         clock, cpu = time.perf_counter(), time.process_time()
         total, events = 0.0, 0
+        first = self.trained.epochs[0].loss if self.trained.epochs else None
         self.net.train()
         for place, batch in enumerate(self._tracked(batches, number)):
             loss, n = self._step(batch, generator, number - 1 + place / len(batches))
             if not math.isfinite(loss):
                 self._diverge(f"the loss of step {place + 1} of epoch {number} is {loss}")
                 return
+            first = loss if first is None else first
             total, events = total + loss * n, events + n
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
         mean = total / max(1, events)
+        if first is not None and mean > BLOWN_UP * first + 1:
+            self._diverge(f"the loss of epoch {number} is {mean:.3g}, at first it was {first:.3g}")
+            return
         self.trained.epochs.append(
             Epoch(number, before.seconds + seconds, before.cpu_seconds + cpu_seconds, mean, events)
         )

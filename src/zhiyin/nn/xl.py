@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -238,3 +240,25 @@ class TransformerXLEncoder(Encoder):
         for block in self.blocks:
             x = block(x, batch.layout, waves)
         return self.leave(x)
+
+    def last(self, batch: Batch) -> Tensor:
+        """(n, d) the state after the last event of each sequence, from the events alone that can matter to it."""
+        lengths = batch.layout.lengths
+        far = len(self.blocks) * -(-self.memory // self.segment)  # segments
+        first = np.maximum(0, (lengths - 1) // self.segment - far) * self.segment
+        if not first.any():
+            return super().last(batch)
+        order = np.argsort(first - lengths, kind="stable")
+        kept = (lengths - first)[order]
+        ends = np.cumsum(kept)
+        places = np.arange(ends[-1]) + np.repeat((batch.layout.offsets[:-1] + first)[order] - (ends - kept), kept)
+        device = batch.item.device
+        where = torch.as_tensor(places, device=device)
+        cut = replace(
+            batch,
+            layout=Layout.of(kept, device),
+            item=batch.item[where],
+            features=batch.features[where],
+            order=batch.order[order],
+        )
+        return super().last(cut)[torch.as_tensor(np.argsort(order), device=device)]

@@ -15,6 +15,7 @@ from zhiyin.data.queries import Queries
 from zhiyin.models.base import Recommender
 from zhiyin.run import Run
 
+MINUTE = 60_000_000
 DAY = 86_400_000_000
 
 
@@ -71,6 +72,25 @@ def weekdays(n_users: int = 200, n_items: int = 30, n_groups: int = 2, seed: int
         lists.append((rng.integers(n_items // n_groups, size=len(day)) * n_groups + group).tolist())
         times.append(day * DAY + DAY // 2)
     return _world(lists, n_items, "weekdays", np.concatenate(times).astype(np.int64))
+
+
+def pauses(n_users: int = 300, n_items: int = 20, seed: int = 0) -> Dataset:
+    """A taste of the clock: after a minute one item follows the last one, after a day another; chance says which it is.
+
+    Each of the two is a fixed one for every item, so the items alone leave two answers.
+    """
+    rng = np.random.default_rng(seed)
+    soon = rng.permutation(n_items)
+    after = np.stack([soon, np.roll(soon, 1)])  # which nowhere agree
+    lists, times = [], []
+    for _ in range(n_users):
+        long = rng.integers(0, 2, rng.integers(5, 12))
+        items = [int(rng.integers(n_items))]
+        for one in long[1:]:
+            items.append(int(after[one, items[-1]]))
+        lists.append(items)
+        times.append(np.cumsum(np.where(long, DAY, MINUTE)))
+    return _world(lists, n_items, "pauses", np.concatenate(times).astype(np.int64))
 
 
 def _world(lists: list[list[int]], n_items: int, name: str, time: np.ndarray | None = None) -> Dataset:
