@@ -41,6 +41,17 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         {**ML1M, "max_length": 50, "epochs": 12, "learning_rate": 2e-3, "loss": "softmax"},
     ),
     "movielens-1m/sasrec gbce": ("sasrec", {**ML1M, "epochs": 40, "loss": "gbce", "n_negatives": 256}),
+    "movielens-1m/hstu": ("hstu", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
+    "movielens-1m/gru4rec": ("gru4rec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
+    "movielens-1m/gpt4rec": ("gpt4rec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
+    "movielens-1m/bert4rec": (
+        "bert4rec",
+        {**ML1M, "epochs": 100, "learning_rate": 2e-3, "loss": "softmax", "measure_every": 3},
+    ),
+    "movielens-1m/transformer_xl": (
+        "transformer_xl",
+        {**ML1M, "max_length": 1000, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"},
+    ),
     "movielens-1m/zhiyin": ("zhiyin", {**ML1M, "n_layers": 6, "dropout": 0.4, "epochs": 28, "measure_every": 2}),
     "movielens-1m/zhiyin 4 layers": (
         "zhiyin",

@@ -28,6 +28,7 @@ from zhiyin import splitting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
+from zhiyin.models.gru4rec import GRU4Rec
 from zhiyin.models.sasrec import SASRec
 from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
@@ -231,16 +232,28 @@ def rectools_rate(split: Any, length: int, python: str) -> float:
 
 
 def long(folder: Path) -> dict[str, Any]:
-    """One query of up to 10,000 events through a memory that is handed on from segment to segment."""
+    """One query of up to 10,000 events: to `transformer_xl` the last 2,000 matter, to `gru4rec` all of them.
+
+    Then one more event of a live history of that length, where there is such a thing.
+    """
     rng, found = np.random.default_rng(0), {}
-    world = Dataset.of(
-        Histories.of_lists([rng.integers(0, ITEMS, 500).tolist(), list(range(ITEMS))]), [f"i{n}" for n in range(ITEMS)]
-    )
-    model = TransformerXL(max_length=10_000, epochs=1, n_negatives=64, loss="sampled_softmax").fit(world)
-    for length in (200, 1_000, 10_000):
-        asked = Query.of(world.items.decode(rng.integers(0, ITEMS, length)))
-        seconds = best(lambda: model.recommend(asked, k=10, exclude_seen=False), 10)  # noqa: B023 - called at once
-        found[str(length)] = {"ms": 1e3 * seconds}
+    histories = Histories.of_lists([rng.integers(0, ITEMS, 500).tolist(), list(range(ITEMS))])
+    world = Dataset.of(histories, [f"i{number}" for number in range(ITEMS)])
+    for kind in (TransformerXL, GRU4Rec):
+        model = kind(max_length=10_001, epochs=1, n_negatives=64, loss="sampled_softmax").fit(world)
+        took = {}
+        for length in (200, 1_000, 10_000):
+            asked = Query.of(world.items.decode(rng.integers(0, ITEMS, length)))
+            seconds = best(lambda: model.recommend(asked, k=10, exclude_seen=False), 10)  # noqa: B023 - called at once
+            took[f"ms_{length}"] = 1e3 * seconds
+        if kind is GRU4Rec:
+            live = model.live(asked)
+            live.recommend(10)
+            live.add(world.items.decode(rng.integers(0, ITEMS, 1)))
+            start = time.perf_counter()
+            live.recommend(10)
+            took["live_ms_10000"] = 1e3 * (time.perf_counter() - start)
+        found[model.name] = took
     return found
 
 

@@ -305,7 +305,10 @@ def sequences_speed() -> str:
         ["one query of 200 events, median", f"{query['p50_ms']:.1f} ms", "≤ 3 ms"],
         ["one query of 200 events, 99th percentile", f"{query['p99_ms']:.1f} ms", "≤ 8 ms"],
         ["one more event of a live history", f"{query['live_p50_ms']:.1f} ms", "–"],
-        ["a query of 10,000 events, `transformer_xl`", f"{found['long']['10000']['ms']:.0f} ms", "–"],
+        *(
+            [f"a query of 10,000 events, `{name}`", f"{one['ms_10000']:.0f} ms", "–"]
+            for name, one in found["long"].items()
+        ),
         *(
             [
                 f"lists of ten for all users of movielens-1m, {name.removeprefix('length ')} events",
