@@ -36,8 +36,8 @@ def fit(
     hold_out: HoldOut = True,
     checkpoint: Checkpoint = None,
     device: Annotated[
-        str, typer.Option("--device", help="Where a neural model learns: cpu, cuda, cuda:1, ...")
-    ] = "cpu",
+        str | None, typer.Option("--device", help="Where a neural model learns: cpu, cuda, cuda:1, ...")
+    ] = None,
     overwrite: opt.Overwrite = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
@@ -46,9 +46,14 @@ def fit(
     from zhiyin import models
     from zhiyin.artifacts import check_free
     from zhiyin.cli._terminal import note
+    from zhiyin.errors import ConfigError
 
     recommender: Recommender = models.get(model)(**opt.read_values(opt.settings_of(settings)))
     check_free(out, overwrite, "config.json")
+    if checkpoint is not None and checkpoint.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"the checkpoint {checkpoint} would lie in the folder of the model, {out}; name another one")
+    if not recommender.uses_validation and (device or checkpoint):
+        note(f"note: {recommender.name} learns at once and on the CPU, so --device and --checkpoint have no effect")
     run = replace(opt.make_run(seed, threads), device=device, checkpoint=checkpoint)
     dataset = opt.open_data(data, run)
     learn(recommender, dataset, run, hold_out)
@@ -60,11 +65,15 @@ def fit(
 def learn(model: Recommender, dataset: Dataset, run: Run, hold_out: bool = True) -> None:
     """Fit a model; one that stops early is told when by the last event of each user, if that is to be held out."""
     from zhiyin.cli._terminal import note
+    from zhiyin.errors import DataError
     from zhiyin.splitting import LeaveLastOut
 
     if not (model.uses_validation and hold_out and dataset.has_order()):
         model.fit(dataset, run=run)
         return
-    split = LeaveLastOut().split(dataset)
+    try:
+        split = LeaveLastOut().split(dataset)
+    except DataError as error:
+        raise DataError(f"{error}; --all-events holds nothing out") from None
     note(f"each user's last event is held out to see when {model.name} has learnt enough (--all-events: learn from it)")
     model.fit(split.development, split.test, run)

@@ -42,9 +42,9 @@ def device_of(run: Run, name: str) -> torch.device:
 
     try:
         device = own_device(torch.device(run.device or "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        said = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).splitlines()[0].partition(". ")[0]
         raise ConfigError(
             f"{name} was asked to run on {run.device!r}, which is not there ({said}); use 'cpu'"
         ) from None

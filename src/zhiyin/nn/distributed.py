@@ -149,7 +149,7 @@ class World:
         """See that all ranks are about to do the same.
 
         Raises:
-            ConfigError: one of them has other settings, data or seed.
+            ConfigError: one of them has other settings, data or seed, or alone a checkpoint or none.
         """
         if not self.active:
             return
@@ -158,8 +158,8 @@ class World:
         other = [rank for rank, one in enumerate(found) if one != found[0]]
         if other:
             raise ConfigError(
-                f"rank {other[0]} of {self.size} was given other settings, data or another seed than rank 0; this is "
-                f"rank {self.rank}, with {purpose}; give all processes the same script, data and seed"
+                f"rank {other[0]} of {self.size} was given other settings, data, seed or checkpoint than rank 0; this "
+                f"is rank {self.rank}, with {purpose}; give all processes the same script, data and seed"
             )
 
     @contextmanager

@@ -171,7 +171,9 @@ class Training:
     def go(self) -> Trained:
         """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
         if self.world.active:
-            self.world.agree(to_json({"name": self.name, "purpose": self.purpose, "plan": asdict(self.plan)}))
+            kept = self.run.checkpoint is not None
+            told = {"name": self.name, "purpose": self.purpose, "plan": asdict(self.plan), "checkpoint": kept}
+            self.world.agree(to_json(told))
         place = self.run.checkpoint
         if place is not None:
             if self.world.first(place.exists):

@@ -1,0 +1,270 @@
+"""`zhiyin fit` of a model that learns for long: what it says, how it is taken up, what it holds out, where it runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zhiyin.artifacts import load_arrays
+from zhiyin.data.dataset import Dataset
+
+from .conftest import Zhiyin
+
+torch = pytest.importorskip("torch")
+
+SMALL = ("-o", "max_length=10", "-o", "embedding_size=16", "-o", "n_layers=1")
+TWO = ("-o", "epochs=2", *SMALL)
+HELD_OUT = "each user's last event is held out to see when sasrec has learnt enough (--all-events: learn from it)\n"
+
+
+def trained(model: Path) -> Any:
+    """How the training of a saved model went."""
+    return json.loads((model / "training.json").read_text(encoding="utf-8"))
+
+
+def learnt_from(model: Path) -> int:
+    """So many events."""
+    return int(json.loads((model / "config.json").read_text(encoding="utf-8"))["trained_on"]["events"])
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_arrays(model / "weights.safetensors") for model in (one, other))
+    return first.keys() == second.keys() and all((first[name] == second[name]).all() for name in first)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in sorted(folder.rglob("*")) if one.is_file()}
+
+
+def one_line(zhiyin: Zhiyin, *arguments: object) -> str:
+    """The message of a command that must fail; it may say beforehand what is held out."""
+    done = zhiyin(*arguments)
+    assert (done.code, done.out) == (1, "")
+    said = done.err.removeprefix(HELD_OUT)
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert "fault of zhiyin" not in said
+    return said
+
+
+@pytest.fixture(scope="session")
+def kept(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and the checkpoint of its training, of two epochs."""
+    from zhiyin import models
+    from zhiyin.run import Run
+    from zhiyin.splitting import LeaveLastOut
+
+    folder = tmp_path_factory.mktemp("kept")
+    split = LeaveLastOut().split(Dataset.load(prepared))
+    model = models.get("sasrec")(epochs=2, max_length=10, embedding_size=16, n_layers=1)
+    model.fit(split.development, split.test, Run(checkpoint=folder / "checkpoint")).save(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def own(kept: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return Path(shutil.copytree(kept, tmp_path / "own"))
+
+
+def test_it_says_what_it_holds_out_and_what_to_do_next(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    model, checkpoint = tmp_path / "m", tmp_path / "c"
+    plain = ("-o", "epochs=2", "-o", "max_length=10")
+    done = zhiyin("fit", "sasrec", "--data", prepared, "--out", model, *plain, "--checkpoint", checkpoint)
+    assert (done.code, done.out) == (0, ""), done.err
+    assert done.err.startswith(f"{HELD_OUT}saved: {model}   next: zhiyin recommend ")
+    assert done.err.count("\n") == 2
+    assert [one["epoch"] for one in trained(model)["epochs"]] == [1, 2]
+    assert all(0 <= one["measured"] <= 1 for one in trained(model)["epochs"])
+    assert (checkpoint / "checkpoint.json").is_file()
+    settings = json.loads((model / "config.json").read_text(encoding="utf-8"))["config"]
+    assert (settings["epochs"], settings["max_length"], settings["embedding_size"]) == (2, 10, 64)
+
+    again = zhiyin(*shlex.split(done.err.rpartition("next: zhiyin ")[2]))
+    assert again.code == 0, again.err
+    assert "unknown" not in again.out
+    assert "work" in again.out, "titles were expected"
+    asked = zhiyin("recommend", "--model", model, "--user", "u0001", "--data", prepared, "-k", 5, "--json")
+    (listed,) = asked.json["recommendations"]
+    assert [one["source"] for one in listed["items"]] == ["sasrec"] * 5
+    seen = Dataset.load(prepared).query_of("u0001").histories.item
+    assert not {one["item_id"] for one in listed["items"]} & set(Dataset.load(prepared).items.decode(seen))
+
+
+def test_the_same_command_again_takes_all_from_the_checkpoint(
+    zhiyin: Zhiyin, prepared: Path, kept: Path, own: Path
+) -> None:
+    command = ("fit", "sasrec", "--data", prepared, "--out", own / "model", *TWO, "--checkpoint", own / "checkpoint")
+    before = content(own)
+    assert "is there already" in one_line(zhiyin, *command)
+    assert content(own) == before
+
+    (own / "model" / "mine").write_text("", encoding="utf-8")
+    done = zhiyin(*command, "--overwrite")
+    assert done.code == 0, done.err
+    assert not (own / "model" / "mine").exists()
+    assert trained(own / "model") == trained(kept / "model"), "also in its seconds: no epoch was trained again"
+    assert same_weights(own / "model", kept / "model")
+
+    anew = zhiyin("fit", "sasrec", "--data", prepared, "--out", own / "anew", *TWO)
+    assert anew.code == 0, anew.err
+    assert trained(own / "anew") != trained(kept / "model")
+    assert same_weights(own / "anew", kept / "model")
+
+
+def test_an_interrupted_training_goes_on_where_it_stood(
+    zhiyin: Zhiyin, prepared: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zhiyin.nn import checkpoints
+
+    keep = checkpoints.keep
+
+    def keep_and_stop(*arguments: Any) -> None:
+        keep(*arguments)
+        raise KeyboardInterrupt
+
+    model, checkpoint = tmp_path / "m", tmp_path / "c"
+    command = ("fit", "sasrec", "--data", prepared, "--out", model, *TWO, "--checkpoint", checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "keep", keep_and_stop)
+        stopped = zhiyin(*command)
+    assert stopped.code == 130
+    assert "nothing was left half-written" in stopped.err
+    assert [one.name for one in tmp_path.iterdir()] == ["c"]
+    (first,) = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["epochs"]
+
+    done = zhiyin(*command)
+    assert done.code == 0, done.err
+    assert trained(model)["epochs"][0] == first
+    assert len(trained(model)["epochs"]) == 2
+    assert same_weights(model, kept / "model")
+
+
+OTHERS: dict[str, tuple[tuple[object, ...], str]] = {
+    "a setting": (("-o", "learning_rate=0.01"), "learning_rate = 0.001, this training has 0.01"),
+    "more epochs": (("-o", "epochs=3"), "epochs = 2, this training has 3"),
+    "a seed": (("--seed", 5), "seed = 0, this training has 5"),
+    "all events": (("--all-events",), "validation = "),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_checkpoint_of_another_training_is_refused(zhiyin: Zhiyin, prepared: Path, own: Path, other: str) -> None:
+    arguments, said = OTHERS[other]
+    before = content(own)
+    where = ("--data", prepared, "--out", own / "model", "--checkpoint", own / "checkpoint", "--overwrite")
+    message = one_line(zhiyin, "fit", "sasrec", *where, *TWO, *arguments)
+    assert f"{own / 'checkpoint'} is a checkpoint with" in message
+    assert said in message
+    assert "name another folder" in message
+    assert content(own) == before
+
+
+def test_a_checkpoint_of_other_data_and_of_another_model_is_refused(
+    zhiyin: Zhiyin, shop: Path, prepared: Path, own: Path
+) -> None:
+    lines = (shop / "events.csv").read_text(encoding="utf-8").splitlines()
+    (own / "events.csv").write_text("\n".join(lines[:-7]), encoding="utf-8")
+    assert zhiyin("prepare", "--events", own / "events.csv", "--out", own / "fewer").code == 0
+    where = ("--out", own / "m", "--checkpoint", own / "checkpoint")
+    assert "data = " in one_line(zhiyin, "fit", "sasrec", "--data", own / "fewer", *where, *TWO)
+    message = one_line(zhiyin, "fit", "gru4rec", "--data", prepared, *where, "--all-events", *TWO)
+    assert "model = 'sasrec'" in message
+    assert "'gru4rec'" in message
+    assert not (own / "m").exists()
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_and_left_alone(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine").write_text("", encoding="utf-8")
+    where = ("--data", prepared, "--out", tmp_path / "m", "--checkpoint", tmp_path / "photos")
+    assert "holds no checkpoint" in one_line(zhiyin, "fit", "sasrec", *where, *TWO)
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["mine", "photos"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    where = ("--data", prepared, "--out", tmp_path / "m", "--checkpoint", tmp_path / "c")
+    for device in ("cuda", "cuda:1"):
+        message = one_line(zhiyin, "fit", "sasrec", *where, *TWO, "--device", device)
+        assert f"sasrec was asked to run on '{device}', which is not there" in message
+        assert "use 'cpu'" in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_none_is_refused(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    where = ("--data", prepared, "--out", tmp_path / "m")
+    assert "'gpu'" in one_line(zhiyin, "fit", "sasrec", *where, *TWO, "--device", "gpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_events_are_learnt_from_if_none_is_to_be_held_out(
+    zhiyin: Zhiyin, prepared: Path, kept: Path, tmp_path: Path
+) -> None:
+    dataset, model = Dataset.load(prepared), tmp_path / "m"
+    assert learnt_from(kept / "model") == dataset.n_events - dataset.n_users
+    done = zhiyin("fit", "sasrec", "--data", prepared, "--out", model, *TWO, "--all-events")
+    assert done.code == 0, done.err
+    assert "held out" not in done.err
+    assert learnt_from(model) == dataset.n_events
+    assert [one["measured"] for one in trained(model)["epochs"]] == [None, None]
+    assert not same_weights(model, kept / "model")
+
+    said = zhiyin("fit", "sasrec", "--data", prepared, "--out", tmp_path / "held", *TWO, "--hold-out")
+    assert said.err.startswith(HELD_OUT)
+    assert same_weights(tmp_path / "held", kept / "model")
+
+
+def test_training_stops_early_by_what_is_held_out(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    hasty = (*SMALL, "-o", "epochs=12", "-o", "patience=1", "-o", "learning_rate=0.05", "-o", "warmup=0")
+    for name, choice in (("held", "--hold-out"), ("all", "--all-events")):
+        done = zhiyin("fit", "sasrec", "--data", prepared, "--out", tmp_path / name, *hasty, choice)
+        assert done.code == 0, done.err
+    held, every = trained(tmp_path / "held"), trained(tmp_path / "all")
+    assert len(held["epochs"]) < 12
+    assert "without a better one" in held["stopped"]
+    assert held["best"] == max(one["measured"] for one in held["epochs"])
+    assert (len(every["epochs"]), every["stopped"], every["best"]) == (12, "", None)
+
+
+@pytest.mark.parametrize("choice", ["--hold-out", "--all-events"])
+def test_a_model_that_does_not_stop_early_learns_from_all_events(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path, choice: str
+) -> None:
+    done = zhiyin("fit", "item_knn", "--data", prepared, "--out", tmp_path / "m", choice)
+    assert done.code == 0, done.err
+    assert "held out" not in done.err
+    assert learnt_from(tmp_path / "m") == Dataset.load(prepared).n_events
+
+
+@pytest.mark.parametrize("inside", ["", "training"])
+def test_a_checkpoint_in_the_folder_of_the_model_is_refused(
+    inside: str, zhiyin: Zhiyin, prepared: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    said = one_line(zhiyin, "fit", "sasrec", *TWO, "--data", prepared, "--out", out, "--checkpoint", out / inside)
+    assert "would lie in the folder of the model" in said
+    assert not out.exists()
+
+
+def test_options_that_do_nothing_for_a_model_are_named(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    command = ("fit", "item_knn", "--data", prepared)
+    assert "have no effect" in zhiyin(*command, "--out", tmp_path / "a", "--device", "cuda").err
+    assert "have no effect" in zhiyin(*command, "--out", tmp_path / "b", "--checkpoint", tmp_path / "c").err
+    assert "have no effect" not in zhiyin(*command, "--out", tmp_path / "d").err
+
+
+def test_users_too_short_to_hold_anything_out_are_told_what_to_do(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    rows = "".join(f"u{user},i{(user + place) % 7},{1_600_000_000 + place}\n" for user in range(40) for place in (0, 1))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,timestamp\n{rows}")
+    assert zhiyin("prepare", "--events", tmp_path / "events.csv", "--out", tmp_path / "d").code == 0
+    command = ("fit", "sasrec", *TWO, "--data", tmp_path / "d", "--out", tmp_path / "m")
+    assert "; --all-events holds nothing out" in one_line(zhiyin, *command)
+    assert zhiyin(*command, "--all-events").code == 0
