@@ -3,7 +3,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zhiyin.arrays import BoolVector
 from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.gpt4rec import GPT4Rec
 from zhiyin.models.gru4rec import GRU4Rec
@@ -14,7 +17,7 @@ from zhiyin.models.transformer import Transformer
 from zhiyin.models.transformer_xl import TransformerXL
 from zhiyin.models.zhiyin import Zhiyin
 from zhiyin.run import Run
-from zhiyin.testing.patterns import chain, copies, drift, found, periods, weekdays, without_answers
+from zhiyin.testing.patterns import asked, chain, copies, drift, found, pauses, periods, weekdays, without_answers
 
 OPTIONS = {
     "embedding_size": 32,
@@ -70,3 +73,92 @@ def test_the_calendar_is_found_by_who_reads_it() -> None:
     share = np.mean(world.histories.item[world.histories.offsets[1:] - 1] % 2 == 0)
     assert found(told, world, 2) >= 0.98
     assert found(blind, world, 2) <= share + 0.1
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (HSTU, {}),
+        (Transformer, {"features": ("position", "wait")}),
+        (Transformer, {"relations": ("position", "time")}),
+    ],
+    ids=["hstu", "wait", "relations in time"],
+)
+def test_how_long_ago_the_last_event_was_is_found_by_who_reads_it(model: Any, options: dict[str, Any]) -> None:
+    world = pauses()
+    assert found(fitted(model, world, **options), world) >= 0.95
+
+
+@pytest.mark.parametrize(("model", "options"), [(SASRec, {}), (HSTU, {"relations": ("position",)})])
+def test_who_reads_no_times_cannot_tell_a_minute_from_a_day(model: Any, options: dict[str, Any]) -> None:
+    world = pauses()
+    queries, _ = asked(world)
+    assert queries.now is not None
+    assert queries.histories.time is not None
+    long = queries.now - queries.histories.time[queries.histories.offsets[1:] - 1] > 3600 * 1_000_000
+    share = max(long.mean(), 1 - long.mean())
+    assert found(fitted(model, world, **options), world) <= share + 0.1
+
+
+@pytest.fixture(scope="module")
+def soon() -> GPT4Rec:
+    """As it is shipped: an event answers one of the next five."""
+    return fitted(GPT4Rec, chain(), epochs=60)
+
+
+def first_three(world: Dataset) -> Queries:
+    lists = [world.histories.of(user)[:3].tolist() for user in range(world.n_users)]
+    return Queries(Histories.of_lists(lists), world.items)
+
+
+def share_of_next_five(model: Any) -> float:
+    """Of the five items that follow in the chain, how many are in a list of five."""
+    world = chain()
+    histories, queries = world.histories, first_three(world)
+    inside = histories.from_end() > 0
+    after = np.zeros(world.n_items, np.int32)
+    after[histories.item[inside]] = histories.item[np.flatnonzero(inside) + 1]
+    follow = [after[queries.histories.item[2::3]]]
+    for _ in range(4):
+        follow.append(after[follow[-1]])
+    listed = model.recommend(queries, 5, exclude_seen=False, run=Run(threads=1)).items
+    return float(np.mean((listed[:, :, None] == np.stack(follow, 1)[:, None]).any(2)))
+
+
+def test_gpt4rec_lists_the_next_five_items_of_a_chain(soon: GPT4Rec) -> None:
+    assert share_of_next_five(soon) >= 0.85
+    assert share_of_next_five(fitted(GPT4Rec, chain(), horizon=1)) <= 0.6
+
+
+def test_the_very_next_item_of_a_chain_is_high_in_the_lists_of_gpt4rec(soon: GPT4Rec) -> None:
+    queries, answers = asked(chain())
+    listed = soon.recommend(queries, 3, exclude_seen=False, run=Run(threads=1)).items
+    assert np.mean((listed == answers[:, None]).any(1)) >= 0.9
+
+
+def test_gpt4rec_follows_a_drift() -> None:
+    world = drift()
+    assert found(fitted(GPT4Rec, world), world, 4) >= 0.9
+
+
+def answered(model: Any, world: Dataset, n_groups: int) -> BoolVector:
+    """(n_users,) whose first item is of the right group."""
+    queries, answers = asked(world)
+    listed = model.recommend(queries, 1, exclude_seen=False, run=Run(threads=1)).items[:, 0]
+    return np.equal(listed % n_groups, answers % n_groups)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "bar"),
+    [(lambda: chain(n_items=15), {"epochs": 50, "learning_rate": 0.01}, 0.8), (drift, {"epochs": 50}, 0.72)],
+    ids=["a Markov chain", "a drifting taste"],
+)
+def test_bert4rec_finds_a_pattern(make: Any, options: dict[str, Any], bar: float) -> None:
+    """The hidden event after the longest histories stands at a place that training never met."""
+    world = make()
+    n_groups = 4 if world.name == "drift" else world.n_items
+    right, length = answered(fitted(BERT4Rec, world, **options), world, n_groups), world.histories.lengths
+    assert right.mean() >= bar
+    assert right[length < length.max()].mean() >= 0.95
+    neighbours = ItemKNN(neighbours=40).fit(without_answers(world))
+    assert answered(neighbours, world, n_groups).mean() <= bar - 0.4
