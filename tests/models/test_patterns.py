@@ -3,7 +3,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zhiyin.arrays import BoolVector
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries
@@ -31,7 +30,7 @@ OPTIONS = {
 }
 MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sasrec": (SASRec, {}),
-    "ligr": (SASRec, {"block": "ligr", "epochs": 40}),
+    "ligr": (SASRec, {"block": "ligr", "epochs": 40, "dropout": 0.1}),
     "gbce": (SASRec, {"loss": "gbce", "n_negatives": 20, "epochs": 60}),
     "hstu": (HSTU, {"n_layers": 2}),
     "zhiyin": (Zhiyin, {"n_heads": 2}),
@@ -39,7 +38,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any]]] = {
     "gru4rec": (GRU4Rec, {}),
     "transformer_xl": (TransformerXL, {"segment": 10, "memory": 10}),
     # A fifth of the answers of the others, and from both sides: it learns more slowly.
-    "bert4rec": (BERT4Rec, {"epochs": 100, "batch_size": 150, "block": "ligr", "relations": ("position",)}),
+    "bert4rec": (BERT4Rec, {"epochs": 100, "batch_size": 150}),
 }
 WORLDS: dict[str, tuple[Any, int | None]] = {
     "a Markov chain": (chain, None),
@@ -58,7 +57,7 @@ def fitted(model: Any, world: Dataset, **options: Any) -> Any:
 def test_a_planted_pattern_is_found(name: str, pattern: str) -> None:
     (model, options), (make, groups) = MODELS[name], WORLDS[pattern]
     world = make()
-    assert found(fitted(model, world, **options), world, groups) >= (0.75 if name == "bert4rec" else 0.9)
+    assert found(fitted(model, world, **options), world, groups) >= 0.9
 
 
 def test_neighbours_alone_do_not_follow_a_drift() -> None:
@@ -141,24 +140,12 @@ def test_gpt4rec_follows_a_drift() -> None:
     assert found(fitted(GPT4Rec, world), world, 4) >= 0.9
 
 
-def answered(model: Any, world: Dataset, n_groups: int) -> BoolVector:
-    """(n_users,) whose first item is of the right group."""
-    queries, answers = asked(world)
-    listed = model.recommend(queries, 1, exclude_seen=False, run=Run(threads=1)).items[:, 0]
-    return np.equal(listed % n_groups, answers % n_groups)
-
-
-@pytest.mark.parametrize(
-    ("make", "options", "bar"),
-    [(lambda: chain(n_items=15), {"epochs": 50, "learning_rate": 0.01}, 0.8), (drift, {"epochs": 50}, 0.72)],
-    ids=["a Markov chain", "a drifting taste"],
-)
-def test_bert4rec_finds_a_pattern(make: Any, options: dict[str, Any], bar: float) -> None:
-    """The hidden event after the longest histories stands at a place that training never met."""
-    world = make()
-    n_groups = 4 if world.name == "drift" else world.n_items
-    right, length = answered(fitted(BERT4Rec, world, **options), world, n_groups), world.histories.lengths
-    assert right.mean() >= bar
-    assert right[length < length.max()].mean() >= 0.95
-    neighbours = ItemKNN(neighbours=40).fit(without_answers(world))
-    assert answered(neighbours, world, n_groups).mean() <= bar - 0.4
+def test_the_longest_histories_are_answered_as_well_as_the_others() -> None:
+    """Of them, a query has an event more than any window of training had, so that a place would never have been met."""
+    for model, options in ((SASRec, {}), (BERT4Rec, {"epochs": 100, "batch_size": 150})):
+        world = copies()
+        queries, answers = asked(world)
+        listed = fitted(model, world, **options).recommend(queries, 1, exclude_seen=False, run=Run(threads=1)).items
+        longest = queries.histories.lengths == queries.histories.lengths.max()
+        assert np.count_nonzero(longest) >= 20
+        assert np.mean(listed[longest, 0] == answers[longest]) >= 0.95

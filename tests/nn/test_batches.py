@@ -431,7 +431,7 @@ def test_a_masked_query_adds_a_hidden_event() -> None:
         own = slice(batch.layout.offsets[place], batch.layout.offsets[place + 1])
         assert batch.item[own][:-1].tolist() == of.of(row)[-(MAX - 1) :].tolist()
         assert batch.features[own][-1, 1] == batch.features[own][-2, 1]  # what is known of the last event
-        assert batch.features[own][-1, 0] == batch.layout.lengths[place] - 1
+        assert batch.features[own][:, 0].tolist() == list(range(batch.layout.lengths[place]))[::-1]
 
 
 def test_blocks_of_queries_hold_about_so_many_events() -> None:

@@ -74,6 +74,15 @@ def known_items(
     return found
 
 
+def longest_window(histories: Histories, own: SequenceConfig, read: Sequence[str]) -> int:
+    """The longest window of training, where places in it are looked at; else `max_length`."""
+    options = own.model_dump()
+    if "position" not in (*read, *options.get("relations", ())):
+        return own.max_length
+    ahead = options.get("objective") != "masked"  # the last event is only an answer
+    return min(own.max_length, max(2 - ahead, int(histories.lengths.max(initial=1)) - ahead))
+
+
 def repeated_events(histories: Histories) -> BoolVector:
     """(n_events,) events on an item that the same history had before."""
     owner = histories.owner()

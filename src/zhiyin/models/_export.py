@@ -65,7 +65,7 @@ OUTPUTS = {
 }
 
 FEATURES = {
-    "position": "place of the event in what is given of its history, from 0",
+    "position": "place of the event in what is given of its history, from 0; with a hidden event, counted from the end",
     "wait": "span from the event to the moment at which it answers",
     "gap": "0 for the first event, else 1 + span since the event before",
     "hour": "of the moment at which the event answers, in UTC",
@@ -269,7 +269,7 @@ def signature(model: SequenceRecommender, form: Rectangle) -> dict[str, Any]:
     """What somebody needs to ask a graph, as plain values."""
     from zhiyin.nn.relations import FOREVER, UNKNOWN
 
-    room = model.config.max_length - (not form.causal)
+    room = int(model.window[0]) - (not form.causal)
     return {
         "room": "exports",
         "format": FORMAT,

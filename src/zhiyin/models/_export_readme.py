@@ -62,8 +62,8 @@ def feature(name, size, place, times, asked, values, kinds):
         found = asked // 3_600_000_000 % 24 if name == "hour" else (asked // 86_400_000_000 + 3) % 7
         return np.where(asked == UNKNOWN, size - 1, found)
     if name in ("wait", "gap") and times is not None:
-        before = np.concatenate([times[:1], times[:-1]])
-        return bucket(asked - times) if name == "wait" else np.where(place > 0, 1 + bucket(times - before), 0)
+        before, first = np.concatenate([times[:1], times[:-1]]), np.arange(len(times)) == 0
+        return bucket(asked - times) if name == "wait" else np.where(first, 0, 1 + bucket(times - before))
     return None
 
 
@@ -87,7 +87,7 @@ def inputs(items, times=None, values=None, kinds=None, now=None, user=None):
     if kept and told["hidden_event"]:
         kept.append(kept[-1])
     n = len(kept)
-    place = np.arange(n)
+    place = np.arange(n)[::-1] if told["hidden_event"] else np.arange(n)
     times, values = (
         None if column is None else np.array([column[at] for at in kept], kind)
         for column, kind in ((times, np.int64), (values, np.float32))

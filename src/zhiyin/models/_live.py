@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class LiveHistory:
     """A history with the state that a model has of it; lists are those of `model.recommend`.
 
-    While the history is not longer than the model's `max_length`, a new event costs the work of one event. Once it is
-    longer, events fall out of the window and what is left is encoded anew.
+    While the history is not longer than the model's window (`max_length`, or the longest of training where that is
+    shorter), a new event costs the work of one event. Once it is longer, events fall out of the window and what is left
+    is encoded anew.
     """
 
     def __init__(self, model: SequenceRecommender, query: Query) -> None:
@@ -73,7 +74,7 @@ class LiveHistory:
     def _vector(self, batch: Queries) -> FloatMatrix:
         """(1, d) the state of the history; NaN where it is empty."""
         batch = self.model._met(batch)
-        n, room = batch.histories.n_events, self.model.config.max_length
+        n, room = batch.histories.n_events, int(self.model.window[0])
         if not n:
             return np.full((1, self.model.config.embedding_size), np.nan, np.float32)
         first = max(0, n - room)

@@ -13,14 +13,14 @@ import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
 
-from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._answers import answers, digest, known_items, may_learn
+from zhiyin.models._answers import answers, digest, known_items, longest_window, may_learn
 from zhiyin.models._losses import loss_of
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
@@ -68,7 +68,7 @@ class SequenceRecommender(VectorRecommender):
     needs = "position"
     uses_validation = True
     threaded = False
-    learns = ("read", "edges", "known")
+    learns = ("read", "edges", "known", "window")
 
     net: Encoder
     trained: Trained
@@ -79,6 +79,8 @@ class SequenceRecommender(VectorRecommender):
     """Between the buckets of values."""
     known: BoolVector
     """(n_items,) the items of which training says anything."""
+    window: AnyArray
+    """(1,) so many events of a history are looked at: `max_length`, or fewer where training saw no place beyond."""
     item_sides: sparse.csr_array | None = None
     """(n_items, n_values) the features of items, if there are any; saved with the net."""
     users: UserSides | None = None
@@ -188,6 +190,7 @@ class SequenceRecommender(VectorRecommender):
         reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
         self.read, self.edges = list(reading.features), reading.edges
         histories = train.histories
+        self.window = np.array([longest_window(histories, self.config, self.read)])
         if not may_learn(histories).any():
             raise DataError(
                 f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
@@ -253,7 +256,8 @@ class SequenceRecommender(VectorRecommender):
         own = self.config
         reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
         blind = own.blind if reading.tells else 0.0
-        return BatchMaker(reading, own.max_length, blind=blind, device=device, users=self.users, strangers=own.blind)
+        window = int(self.window[0])
+        return BatchMaker(reading, window, blind=blind, device=device, users=self.users, strangers=own.blind)
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
         """NDCG@10 on the validation cases, by the code that evaluation uses."""
@@ -335,7 +339,7 @@ class SequenceRecommender(VectorRecommender):
         maker = self._maker(weight.device)
         states = np.full((len(queries), self.config.embedding_size), np.nan, np.float32)
         told = np.flatnonzero(queries.histories.lengths)
-        events = np.minimum(queries.histories.lengths[told], self.config.max_length)
+        events = np.minimum(queries.histories.lengths[told], self.window[0])
         with torch.inference_mode():
             for start, stop in blocks(events, QUERY_EVENTS):
                 rows = told[start:stop]

@@ -211,7 +211,11 @@ class BatchMaker:
             asked = time
         if time is not None and asked is not None and hidden is not None:
             time = columns["time"] = np.where(hidden, asked, time)  # in training they are the same
-        features = self.reading.numbers(columns, asked, layout.positions(), blind, hidden)
+        place = layout.positions()
+        from_end = None  # a causal model knows no end, and its states must not change with it
+        if self.objective == "masked":
+            from_end = np.repeat(layout.lengths, layout.lengths) - 1 - place
+        features = self.reading.numbers(columns, asked, place, blind, hidden, from_end)
         if users is not None:
             theirs = sum(self.reading.sizes.values()) + np.repeat(users, layout.lengths, axis=0)
             features = np.concatenate([features, theirs], 1)

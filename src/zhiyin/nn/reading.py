@@ -17,9 +17,9 @@ from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
 from zhiyin.errors import DataError
 
 Feature = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
-"""`position`: the place in the window. `wait`: time from the event to the moment at which it answers. `gap`: time since
-the event before. `hour`, `weekday`: of the moment, in UTC. `kind`, `value`: of the event. `session`: how far into its
-session it is."""
+"""`position`: the place in the window; for objective `masked`, from its end, where queries ask. `wait`: time from the
+event to the moment at which it answers. `gap`: time since the event before. `hour`, `weekday`: of the moment, in UTC.
+`kind`, `value`: of the event. `session`: how far into its session it is."""
 
 NEEDS: Mapping[str, str] = {
     "wait": "time",
@@ -103,6 +103,7 @@ class Reading:
         position: LongVector,
         blind: BoolVector | None = None,
         hidden: BoolVector | None = None,
+        from_end: LongVector | None = None,
     ) -> LongVector:
         """(N, n_features) int64 the buckets of events, each feature's own counted from where the last one's end.
 
@@ -112,12 +113,15 @@ class Reading:
             position: (N,) the place of each event in its window.
             blind: (N,) events of which only the position shall be known.
             hidden: (N,) events that are asked for: only their place and moment are known, as of one that is to come.
+            from_end: (N,) how many events of its window follow each: then `position` tells this.
         """
         found = np.empty((len(position), len(self.features)), np.int64)
         start = 0
         for place, (name, size) in enumerate(self.sizes.items()):
             last = size - 1
             column = self._column(name, events, asked, position, last)
+            if name == "position" and from_end is not None:
+                column = np.minimum(from_end, last)
             if blind is not None and name != "position":
                 column = np.where(blind, last, column)
             if hidden is not None and name in OWN:
