@@ -52,8 +52,9 @@ def attend(
     """
     if qkv.device.type != "cpu" and pointwise is None:
         return _fused(qkv, layout, n_heads, causal, biases)
+    qkv = qkv.float() if qkv.dtype in (torch.bfloat16, torch.float16) else qkv
     with torch.autocast(qkv.device.type, enabled=False):
-        out: Tensor = _Attention.apply(qkv.float(), layout, n_heads, causal, pointwise, *biases)
+        out: Tensor = _Attention.apply(qkv, layout, n_heads, causal, pointwise, *biases)
     return out
 
 
