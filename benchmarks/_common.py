@@ -9,11 +9,14 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("zhiyin", "numpy", "scipy", "duckdb", "pyarrow", "torch", "implicit")
@@ -68,6 +71,27 @@ def write_results(name: str, content: dict[str, Any]) -> Path:
     path.write_text(json.dumps({"machine": machine(), **content}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name}")
     return path
+
+
+def peer(split: Any, library: str, python: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What `peers/LIBRARY_sasrec.py` finds on a split, run by the Python of an environment that has the library."""
+    asked = split.test.queries.histories
+    with tempfile.TemporaryDirectory() as work:
+        source, target = Path(work) / "in.npz", Path(work) / "out.npz"
+        np.savez(
+            source,
+            offsets=split.train.histories.offsets,
+            item=split.train.histories.item,
+            full_offsets=asked.offsets,
+            full_item=asked.item,
+            validation=split.validation.targets.item,
+            n_items=split.train.n_items,
+        )
+        script = Path(__file__).parent / "peers" / f"{library}_sasrec.py"
+        command = [python, str(script), str(source), str(target), json.dumps(options)]
+        if subprocess.run(command, text=True, stdout=sys.stderr).returncode:
+            raise SystemExit(f"{script.name} failed")
+        return dict(np.load(target))
 
 
 def child(code: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:

@@ -17,14 +17,11 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from _common import RESULTS, peak_mib, write_results
+from _common import RESULTS, peak_mib, peer, write_results
 from classics import judge, load
 from zhiyin import models, splitting
 from zhiyin.run import Run
@@ -154,26 +151,8 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[
 def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> dict[str, Any]:
     """Train the model of another library in an environment of its own, up to so many training seconds."""
     split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
-    with tempfile.TemporaryDirectory() as work:
-        source, target = Path(work) / "in.npz", Path(work) / "out.npz"
-        asked, valid = split.test.queries.histories, split.validation
-        np.savez(
-            source,
-            offsets=split.train.histories.offsets,
-            item=split.train.histories.item,
-            full_offsets=asked.offsets,
-            full_item=asked.item,
-            validation=valid.targets.item,
-            n_items=split.train.n_items,
-        )
-        script = Path(__file__).parent / "peers" / f"{_library(label)}_sasrec.py"
-        given = {**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS, "patience": PEER_PATIENCE}
-        done = subprocess.run(
-            [python, str(script), str(source), str(target), json.dumps(given)], text=True, stdout=sys.stderr
-        )
-        if done.returncode:
-            raise SystemExit(f"{label} failed")
-        found = dict(np.load(target))
+    given = {**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS, "patience": PEER_PATIENCE}
+    found = peer(split, _library(label), python, given)
     return {
         "settings": PEERS[label],
         "version": str(found["version"]),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from _common import RESULTS, child, write_results
+from _common import RESULTS, child, peer, write_results
 from classics import load
 from zhiyin import splitting
 from zhiyin.data.dataset import Dataset
@@ -212,23 +211,9 @@ def users(folder: Path, rectools: str | None = None) -> dict[str, Any]:
 
 def rectools_rate(split: Any, length: int, python: str) -> float:
     """Users a second of RecTools' own `recommend`."""
-    asked = split.test.queries.histories
-    with tempfile.TemporaryDirectory() as work:
-        source, target = Path(work) / "in.npz", Path(work) / "out.npz"
-        np.savez(
-            source,
-            offsets=split.train.histories.offsets,
-            item=split.train.histories.item,
-            full_offsets=asked.offsets,
-            full_item=asked.item,
-            validation=split.validation.targets.item,
-            n_items=split.train.n_items,
-        )
-        options = {"length": length, "batch": 128, "blocks": 2, "heads": 2, "dropout": 0.2, "seed": 0}
-        options |= {"epochs": 1, "patience": 1, "seconds": 3600}
-        script = Path(__file__).parent / "peers" / "rectools_sasrec.py"
-        subprocess.run([python, str(script), str(source), str(target), json.dumps(options)], check=True)
-        return float(np.load(target)["users_a_second"])
+    options = {"length": length, "batch": 128, "blocks": 2, "heads": 2, "dropout": 0.2, "seed": 0}
+    options |= {"epochs": 1, "patience": 1, "seconds": 3600}
+    return float(peer(split, "rectools", python, options)["users_a_second"])
 
 
 def long(folder: Path) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class Run:
     device: str | None = None
     """Where a neural model learns and answers: "cpu", "cuda", "cuda:1". By default where it is; a new one, the CPU."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the products inside a net while it learns; weights, attention and losses stay float32. bfloat16 is refused
-    where the hardware has no quick products of it."""
+    """Of the products inside a net while it learns; weights, losses and, but for `transformer_xl`, attention stay
+    float32. bfloat16 is refused where the hardware has no quick products of it."""
     progress: Progress = field(default_factory=Silent)
     checkpoint: Path | None = None
     """Where a long training keeps itself after each epoch, and from where it is taken up."""

@@ -256,9 +256,12 @@ def test_a_checkpoint_in_the_folder_of_the_model_is_refused(
 
 def test_options_that_do_nothing_for_a_model_are_named(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
     command = ("fit", "item_knn", "--data", prepared)
-    assert "have no effect" in zhiyin(*command, "--out", tmp_path / "a", "--device", "cuda").err
-    assert "have no effect" in zhiyin(*command, "--out", tmp_path / "b", "--checkpoint", tmp_path / "c").err
-    assert "have no effect" not in zhiyin(*command, "--out", tmp_path / "d").err
+    assert "--device and --checkpoint do nothing" in zhiyin(*command, "--out", tmp_path / "a", "--device", "cuda").err
+    assert (
+        "--device and --checkpoint do nothing"
+        in zhiyin(*command, "--out", tmp_path / "b", "--checkpoint", tmp_path / "c").err
+    )
+    assert "--device and --checkpoint do nothing" not in zhiyin(*command, "--out", tmp_path / "d").err
 
 
 def test_users_too_short_to_hold_anything_out_are_told_what_to_do(zhiyin: Zhiyin, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zhiyin.errors import ZhiyinError
+from zhiyin.errors import ConfigError
 from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
 from zhiyin.splitting import LeaveLastOut
 from zhiyin.splitting.base import Split
+from zhiyin.testing.recommenders import raises
 from zhiyin.testing.worlds import tastes
 
 pytest.importorskip("torch")
@@ -96,11 +96,13 @@ def work(folder: Path) -> None:
     seen["drawn"] = outcome(**DRAWN)
     seen["kept"] = kept(folder / f"checkpoint{rank}")
     seen["refused"] = {
-        "settings": failure(lambda: learn(Run(), epochs=1 + rank)),
-        "seed": failure(lambda: learn(Run(seed=rank))),
-        "checkpoint": failure(lambda: learn(Run(checkpoint=folder / "lonely" if rank else None))),
-        "data": failure(lambda: SASRec(**SMALL).fit(split(rank).train)),
-        "validation": failure(lambda: SASRec(**SMALL).fit(split().train, split().validation if rank else None)),
+        "settings": raises(ConfigError, lambda: learn(Run(), epochs=1 + rank)),
+        "seed": raises(ConfigError, lambda: learn(Run(seed=rank))),
+        "checkpoint": raises(ConfigError, lambda: learn(Run(checkpoint=folder / "lonely" if rank else None))),
+        "data": raises(ConfigError, lambda: SASRec(**SMALL).fit(split(rank).train)),
+        "validation": raises(
+            ConfigError, lambda: SASRec(**SMALL).fit(split().train, split().validation if rank else None)
+        ),
     }
     seen["after"] = outcome(**SCENARIOS["softmax"])["weights"]
     (folder / f"{rank}.json").write_text(json.dumps(seen), encoding="utf-8")
@@ -111,15 +113,6 @@ def kept(checkpoint: Path) -> Seen:
     told: list[int] = []
     model = learn(Run(checkpoint=checkpoint, watch=lambda epoch: told.append(epoch.epoch)))
     return {"told": told, "wrote": checkpoint.exists(), "weights": fingerprint(model)}
-
-
-def failure(task: Callable[[], Any]) -> str:
-    """The error of a task, as text."""
-    try:
-        task()
-    except ZhiyinError as error:
-        return f"{type(error).__name__}: {error}"
-    return "nothing failed"
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +180,7 @@ def test_what_two_processes_kept_is_taken_up_by_one(both: list[Seen], ranks: Pat
 def test_processes_that_were_given_different_things_are_refused(both: list[Seen], what: str) -> None:
     for rank, seen in enumerate(both):
         said = seen["refused"][what]
-        assert said.startswith("ConfigError: rank 1 of 2 was given other settings, data, seed or checkpoint than rank")
+        assert said.startswith("rank 1 of 2 was given other settings, data, seed or checkpoint than rank")
         assert f"this is rank {rank}" in said
 
 

@@ -53,7 +53,9 @@ def fit(
     if checkpoint is not None and checkpoint.resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"the checkpoint {checkpoint} would lie in the folder of the model, {out}; name another one")
     if not recommender.uses_validation and (device or checkpoint):
-        note(f"note: {recommender.name} learns at once and on the CPU, so --device and --checkpoint have no effect")
+        note(
+            f"note: {recommender.name} keeps no checkpoints and learns on the CPU: --device and --checkpoint do nothing"
+        )
     run = replace(opt.make_run(seed, threads), device=device, checkpoint=checkpoint)
     dataset = opt.open_data(data, run)
     learn(recommender, dataset, run, hold_out)

@@ -14,7 +14,6 @@ LONGEST = 60
 """Letters of an id or a title that a table shows; of a longer one the middle is left out."""
 
 if TYPE_CHECKING:
-    from zhiyin.arrays import BoolVector, IntVector
     from zhiyin.data.dataset import Dataset
     from zhiyin.data.queries import Queries, Query
     from zhiyin.data.recommendations import Recommendations
@@ -71,17 +70,10 @@ def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | No
     if dataset is not None and fitted_on and dataset.name != fitted_on and dataset.items != known:
         other = f"the model was fitted on {fitted_on!r}, the data are {dataset.name!r}"
         note(f"note: {other}; their ids must mean the same")
-    if history and not _met(model, known.encode(history)).any():
+    numbers = known.encode(history or [])
+    if history and not model._knows(numbers[numbers >= 0]).any():
         some = ", ".join(shortened(one) for one in known.decode(range(min(3, len(known)))))
         note(f"note: the model knows no item of this history and answers as it would a stranger; its ids: {some}, ...")
-
-
-def _met(model: Recommender, numbers: IntVector) -> BoolVector:
-    """(n,) which items of a history the model knows anything of; -1 is one that is not in its catalogue."""
-    from zhiyin.models._sequences import SequenceRecommender
-
-    known: BoolVector = numbers >= 0
-    return known & model.known[numbers] if isinstance(model, SequenceRecommender) else known
 
 
 def _queries(users: list[str] | None, history: str | None, dataset: Dataset | None) -> Queries | list[Query]:

@@ -145,6 +145,9 @@ class FactorRecommender(VectorRecommender):
     def _read(self, folder: Path) -> None:
         self._prepare()
 
+    def _knows(self, items: IntVector) -> BoolVector:
+        return np.take(self._known, items)
+
     def _score(self, queries: Queries) -> FloatMatrix:
         vectors = self._encode(queries)
         scores: FloatMatrix = vectors @ self.item_vectors.T

@@ -53,9 +53,7 @@ STEPS = 16
 SMALLEST_BATCH = 256
 """Events; a smaller `batch_size` is taken as it is."""
 
-WEIGHTS = "weights.safetensors"
-
-TRAINED = "training.json"
+WEIGHTS, TRAINED = "weights.safetensors", "training.json"
 
 N_CODES = 256
 """Different codes in each part of an item's vector: a byte each."""
@@ -235,9 +233,8 @@ class SequenceRecommender(VectorRecommender):
     def _fit_sides(self, train: Dataset) -> IntMatrix | None:
         """Find the features of items and users; those of the user of each history to learn from, if there are any."""
         own = self.config
-        self.item_sides, silent = None, None
-        if own.item_features:
-            self.item_sides, silent = item_sides(train.item_table, own.item_features)
+        said = item_sides(train.item_table, own.item_features) if own.item_features else (None, None)
+        self.item_sides, silent = said
         self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
         self.users = None
         if not own.user_features:
@@ -254,9 +251,8 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.nn.reading import Reading
 
         own = self.config
-        reading = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges)
+        reading, window = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges), int(self.window[0])
         blind = own.blind if reading.tells else 0.0
-        window = int(self.window[0])
         return BatchMaker(reading, window, blind=blind, device=device, users=self.users, strangers=own.blind)
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
@@ -347,9 +343,12 @@ class SequenceRecommender(VectorRecommender):
                 states[rows[batch.order]] = self.net.last(batch).cpu().numpy()
         return states
 
+    def _knows(self, items: IntVector) -> BoolVector:
+        return np.take(self.known, items)
+
     def _met(self, queries: Queries) -> Queries:
         """The queries without events on items that training never met, whose vectors say nothing."""
-        known = self.known[queries.histories.item]
+        known = self._knows(queries.histories.item)
         return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
@@ -360,7 +359,7 @@ class SequenceRecommender(VectorRecommender):
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
         """Leave one out, of the events that the model looks at; the others add nothing."""
         found = np.zeros((query.histories.n_events, len(items)), np.float32)
-        found[self.known[query.histories.item]] = super()._contributions(self._met(query), items)
+        found[self._knows(query.histories.item)] = super()._contributions(self._met(query), items)
         return found
 
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:

@@ -95,6 +95,10 @@ class Recommender(Component):
         """(n_queries, len(items)) what a reason is a difference of: here the scores."""
         return self._score(queries)[:, items]
 
+    def _knows(self, items: IntVector) -> BoolVector:
+        """(n,) of which items of a history the model knows anything."""
+        return np.ones(len(items), bool)
+
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
         """What to say for an item to which no event of one query's history contributed; None for nothing."""
         return None

@@ -50,10 +50,10 @@ def attend(
     Returns:
         (N, d)
     """
-    if qkv.device.type != "cpu" and pointwise is None:
-        return _fused(qkv, layout, n_heads, causal, biases)
     qkv = qkv.float() if qkv.dtype in (torch.bfloat16, torch.float16) else qkv
     with torch.autocast(qkv.device.type, enabled=False):
+        if qkv.device.type != "cpu" and pointwise is None:
+            return _fused(qkv, layout, n_heads, causal, biases)
         out: Tensor = _Attention.apply(qkv, layout, n_heads, causal, pointwise, *biases)
     return out
 
