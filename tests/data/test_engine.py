@@ -1,5 +1,6 @@
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -78,6 +79,29 @@ def test_a_query_that_nobody_waits_for_does_not_hold_up_the_end(tmp_path: Path) 
     time.sleep(0.1)
     engine.close()
     assert isinstance(doing.exception(), duckdb.Error | RuntimeError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_before_anybody_waits_for_the_query_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes when the query is handed over and has not begun, so that an interrupt of it alone would be lost."""
+    endless = "SELECT COUNT(*) FROM range(3000000) AS a, range(3000000) AS b WHERE (a.range * b.range) % 7 = 3"
+    engine = DuckDBEngine(folder=tmp_path)
+    engine._thread.submit(time.sleep, 0.5)
+    submit = engine._thread.submit
+
+    def interrupted(work: Any) -> None:
+        submit(work)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._thread, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.scalar(endless)
+    start = time.monotonic()
+    engine.close()
+    assert time.monotonic() - start < 20
     assert list(tmp_path.iterdir()) == []
 
 

@@ -91,7 +91,7 @@ class DuckDBEngine:
 
     def close(self) -> None:
         """End the session and remove everything that it kept on disk."""
-        self.connection.interrupt()
+        self._break_off()
         self._thread.shutdown()
         self.connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -111,11 +111,15 @@ class DuckDBEngine:
                 while not wait([doing], timeout=0.2).done:
                     pass
             except KeyboardInterrupt:
-                self.connection.interrupt()
-                while not wait([doing], timeout=0.1).done:
-                    self.connection.interrupt()  # the first one is lost where the query had not begun yet
+                self._break_off()
                 raise
             return doing.result()
+
+    def _break_off(self) -> None:
+        """End what the thread is at: again and again, as an interrupt is lost where the query had not begun yet."""
+        idle = self._thread.submit(lambda: None)  # its turn comes when nothing else is left
+        while not wait([idle], timeout=0.1).done:
+            self.connection.interrupt()
 
     def _relation(self, sql: str) -> Any:
         self.connection.complete()  # a result of `execute` that was not read to its end blocks the connection
