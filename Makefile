@@ -17,7 +17,7 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.run: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[factors,sequence]' '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[factors,sequence,multilingual]' '$(TORCH)'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml

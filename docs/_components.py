@@ -1,4 +1,4 @@
-"""A page for every model, metric, split and preparation step, made from docstrings and settings when the site is built.
+"""A page for every model, encoder, metric, split and preparation step, made when the site is built.
 
 In the tables of the rooms' own pages a component's name becomes a link to its page.
 """
@@ -15,12 +15,14 @@ from mkdocs.structure.files import File
 
 ROOMS = {
     "models": ("zhiyin.models", "Models"),
+    "encoders": ("zhiyin.encoders", "Encoders"),
     "metrics": ("zhiyin.metrics", "Metrics"),
     "splits": ("zhiyin.splitting", "Splits"),
     "steps": ("zhiyin.data.steps", "Preparation steps"),
 }
 PAGES = {
     "rooms/models.md": "models",
+    "rooms/encoders.md": "encoders",
     "rooms/metrics.md": "metrics",
     "rooms/splitting.md": "splits",
     "rooms/data.md": "steps",
@@ -90,6 +92,7 @@ def at_the_prompt(folder: str, name: str) -> str:
         "models": f"zhiyin fit {name} --data movielens-100k --out my-{name}",
         "metrics": f"zhiyin compare --data movielens-100k --models item_knn --metrics {name}",
         "splits": f"zhiyin compare --data movielens-100k --models item_knn --split {name}",
+        "encoders": f"zhiyin encode {name} --data movielens-100k --out my-{name}",
         "steps": f"zhiyin prepare --data movielens-100k --step {name} --out my-dataset",
     }
     return f"## At the prompt\n\n```\n{lines[folder]}\nzhiyin list {folder} {name}\n```"

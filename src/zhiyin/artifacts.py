@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ import numpy as np
 from zhiyin.arrays import AnyArray
 from zhiyin.errors import DataError
 
-MARKS = ("manifest.json", "config.json", "report.json", "source.json")
+MARKS = ("manifest.json", "config.json", "report.json", "source.json", "vectors.json")
 """The file that tells what a folder is: a dataset, a component, a report, a public set."""
 
 
@@ -97,6 +98,17 @@ def _take_name(work: Path, target: Path, overwrite: bool) -> None:
             if not target.exists() and (old / "it").exists():  # also when Ctrl-C came between the two renames
                 (old / "it").rename(target)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Where is kept what can be fetched or made anew: `ZHIYIN_CACHE`, else the platform's own cache folder."""
+    if chosen := os.environ.get("ZHIYIN_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "zhiyin"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "zhiyin" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zhiyin"
 
 
 def write_text(path: Path, text: str) -> None:

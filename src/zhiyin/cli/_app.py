@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zhiyin.cli import compare, data, doctor, export, fit, listing, prepare, quality, quickstart, recommend, tune
+from zhiyin.cli import (
+    compare,
+    data,
+    doctor,
+    encode,
+    export,
+    fit,
+    listing,
+    prepare,
+    quality,
+    quickstart,
+    recommend,
+    tune,
+)
 
 
 class Unread(Exception):  # noqa: N818 - nothing failed
@@ -60,6 +73,8 @@ app.command("quality")(quality.quality)
 app.command("compare")(compare.compare)
 app.command("fit")(fit.fit)
 app.command("recommend")(recommend.recommend)
+app.command("encode")(encode.encode)
+app.command("search")(encode.search)
 app.command("export")(export.export)
 app.command("tune")(tune.tune)
 app.command("list")(listing.listing)

@@ -179,13 +179,13 @@ class TermSpace:
 
 def term_lists(table: pa.Table, fields: Fields) -> Iterator[list[str]]:
     """The terms of each item of a table, in order, with repetitions."""
-    words = [map(_words, _values(table, name)) for name in fields.text]
-    kinds = [map(partial(_named, name), _values(table, name)) for name in fields.categories]
+    words = [map(_words, values_of(table, name)) for name in fields.text]
+    kinds = [map(partial(_named, name), values_of(table, name)) for name in fields.categories]
     for row in zip(*words, *kinds, strict=True):
         yield [term for terms in row for term in terms]
 
 
-def _values(table: pa.Table, name: str) -> Iterator[object]:
+def values_of(table: pa.Table, name: str) -> Iterator[object]:
     for batch in table.select([name]).to_batches(max_chunksize=65_536):
         yield from batch.column(0).to_pylist()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from threading import Lock, local
 from typing import TYPE_CHECKING, Any
 
+from zhiyin._torch import torch_threads as lent_threads
 from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.run import Run
 
@@ -93,38 +93,8 @@ def product_seconds(device: torch.device, kind: torch.dtype) -> float:
     return min(found)
 
 
-class _Threads:
-    """How many threads torch had before anybody asked for another number: whoever leaves goes back to it.
-
-    The number belongs to the process. One who came while others were inside has seen theirs, and must not restore it.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.inside, self.before, self.own = Lock(), 0, 0, local()
-
-
-_THREADS = _Threads()
-
-
-@contextmanager
-def torch_threads(run: Run) -> Iterator[None]:
+def torch_threads(run: Run) -> AbstractContextManager[None]:
     """Torch works with the threads of a run, or its share of them beside other processes, and then as before."""
-    import torch
-
     from zhiyin.nn.distributed import neighbours
 
-    all_, own = _THREADS, _THREADS.own
-    outer = getattr(own, "threads", None)  # of this very thread, around this one
-    with all_.lock:
-        if not all_.inside:
-            all_.before = torch.get_num_threads()
-        all_.inside += 1
-    own.threads = max(1, run.threads // neighbours())
-    torch.set_num_threads(own.threads)
-    try:
-        yield
-    finally:
-        own.threads = outer
-        with all_.lock:
-            all_.inside -= 1
-            torch.set_num_threads(outer or all_.before)
+    return lent_threads(run.threads // neighbours())

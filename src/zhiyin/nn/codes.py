@@ -7,25 +7,15 @@ same users use share pieces, and every piece is shared by equally many.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from scipy import sparse
 
-from zhiyin.arrays import AnyArray, FloatMatrix, IntMatrix
+from zhiyin._svd import right_vectors
+from zhiyin.arrays import AnyArray, IntMatrix
 from zhiyin.data.histories import Histories
 from zhiyin.errors import ConfigError
 
-Matrix: TypeAlias = "sparse.csr_array"
-
 NOISE = 1e-5
 """Added to components that reach from 0 to 1, so that equal values do not all fall into one bin in the items' order."""
-
-MORE = 8
-"""Directions that the randomised SVD follows beyond those that are asked for."""
-
-ROUNDS = 4
-"""Of its power iteration."""
 
 
 def svd_codes(
@@ -52,7 +42,7 @@ def svd_codes(
     used = np.flatnonzero(np.bincount(matrix.indices, minlength=n_items))
     if not len(used):
         return codes
-    vectors = components(matrix, parts, generator)[used]
+    vectors = right_vectors(matrix, parts, generator)[used]
     low, high = vectors.min(0), vectors.max(0)
     vectors = (vectors - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
     for place, component in enumerate(vectors.T):
@@ -71,24 +61,6 @@ def random_codes(n_items: int, parts: int, n_codes: int, generator: np.random.Ge
         raise ConfigError(f"{parts} parts with {n_codes} codes came; at least 1 of each is expected")
     columns = [_bins(generator.permutation(n_items), n_codes) for _ in range(parts)]
     return np.stack(columns, 1)
-
-
-def components(matrix: Matrix, n: int, generator: np.random.Generator) -> FloatMatrix:
-    """(n_items, at most n) the leading right singular vectors of a user-item matrix, scaled to length 1.
-
-    A randomised SVD with power iteration (Halko, Martinsson and Tropp, SIAM Review 2011, alg. 4.4 and 5.1): its time
-    is known beforehand, and it needs no more than some thin matrices.
-    """
-    most = min(matrix.shape)
-    width = min(most, n + MORE)
-    basis = generator.standard_normal((matrix.shape[1], width), np.float32)
-    for _ in range(ROUNDS):
-        basis = np.linalg.qr(matrix.T @ np.linalg.qr(matrix @ basis)[0])[0]
-    # matrix @ basis = U S W^T, so that basis @ W holds right singular vectors; W from the small Gram matrix
-    thin = matrix @ basis
-    rotation = np.linalg.eigh((thin.T @ thin).astype(np.float64))[1][:, ::-1]
-    found: FloatMatrix = basis @ rotation[:, : min(n, most)].astype(np.float32)
-    return found
 
 
 def _bins(order: AnyArray, n_codes: int) -> AnyArray:

@@ -55,7 +55,8 @@ def describe(name: str, *, cache: str | Path | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such set; the message names the nearest.
     """
-    from zhiyin.data.catalog._fetch import cache_folder, is_kept
+    from zhiyin.artifacts import cache_folder
+    from zhiyin.data.catalog._fetch import is_kept
 
     folder = Path(cache) if cache is not None else cache_folder()
     return {**public_set(name).to_dict(), "here": is_kept(folder / name)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zhiyin._version import __version__
-from zhiyin.artifacts import new_folder, read_json, to_json, write_text
+from zhiyin.artifacts import cache_folder, new_folder, read_json, to_json, write_text
 from zhiyin.data.catalog._files import Files
 from zhiyin.data.catalog.base import Download, PublicSet, Source, Tables, Wheel
 from zhiyin.data.engine import FULL
@@ -37,17 +36,6 @@ FORMAT = 1
 TIMEOUT = 8
 """Seconds until an address that does not answer is given up."""
 PIECE = 1 << 20
-
-
-def cache_folder() -> Path:
-    """Where public sets are kept: `ZHIYIN_CACHE`, else the platform's cache folder for this user."""
-    if chosen := os.environ.get("ZHIYIN_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "zhiyin"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "zhiyin" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zhiyin"
 
 
 def fetch(

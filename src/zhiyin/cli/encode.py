@@ -1,0 +1,124 @@
+"""`zhiyin encode` and `zhiyin search`: the items of a data set as vectors, and those nearest to a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.data.dataset import Dataset
+    from zhiyin.encoders.base import Encoder, TextEncoder, Vectors
+    from zhiyin.run import Run
+
+MARK = "vectors.json"
+Keep = Annotated[
+    bool, typer.Option("--keep/--no-keep", help="Keep vectors in the cache folder, and take from there what is kept.")
+]
+EncoderName = Annotated[str, typer.Option("--encoder", help="Who reads the items; see `zhiyin list encoders`.")]
+
+
+def encode(
+    encoder: Annotated[str, typer.Argument(help="The encoder's name; see `zhiyin list encoders`.")],
+    data: opt.Data,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; whole or not at all.")],
+    settings: opt.OwnSettings = None,
+    keep: Keep = True,
+    device: Annotated[str | None, typer.Option("--device", help="Where a neural encoder works: cpu, cuda, ...")] = None,
+    overwrite: opt.Overwrite = False,
+    json: opt.Json = False,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+) -> None:
+    """Write the vectors of a data set's items, with their ids and the encoder."""
+    from dataclasses import replace
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from zhiyin.artifacts import check_free, new_folder, to_json
+    from zhiyin.cli._terminal import note, say_json
+
+    check_free(out, overwrite, MARK)
+    run = replace(opt.make_run(seed, threads), device=device)
+    dataset = opt.open_data(data, run)
+    reader = _fitted(encoder, settings, dataset, run)
+    with new_folder(out, overwrite, MARK) as folder:
+        found = reader.encode(dataset, keep=keep, out=folder / "vectors.npy", run=run)
+        pq.write_table(pa.table({"item_id": dataset.items.ids}), folder / "items.parquet", compression="zstd")
+        reader.save(folder / "encoder")
+        told = {**reader.identity(), "data": dataset.name, "content_hash": dataset.content_hash, **_counts(found)}
+        (folder / MARK).write_text(to_json(told), encoding="utf-8")
+    if json:
+        say_json({"folder": str(out), **told})
+        return
+    note(_summary(reader, found))
+    note(f"saved: {out} (vectors.npy, items.parquet)   next: {opt.command('search', 'a text', '--data', data)}")
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="What is looked for, in plain words.")],
+    data: opt.Data,
+    encoder: EncoderName = "multilingual",
+    settings: opt.OwnSettings = None,
+    k: opt.K = 10,
+    keep: Keep = True,
+    json: opt.Json = False,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+) -> None:
+    """Find the items of a data set that say what a text asks for."""
+    from zhiyin.cli._terminal import note, plain, say, say_json, table
+    from zhiyin.encoders.base import TextEncoder
+    from zhiyin.errors import ConfigError, DataError, shortened
+    from zhiyin.retrieval.exact import search as nearest
+
+    run = opt.make_run(seed, threads)
+    dataset = opt.open_data(data, run)
+    if k > dataset.n_items:
+        raise ConfigError(f"k = {k} came; a list has between 1 and {dataset.n_items} items (the size of the catalogue)")
+    reader = _fitted(encoder, settings, dataset, run)
+    if not isinstance(reader, TextEncoder):
+        raise ConfigError(f"{encoder} does not read texts; take tfidf, multilingual, sentence or hosted")
+    asked = reader.encode_texts([text], run=run)
+    if not asked.any():
+        raise DataError(f"{text!r} says nothing to {encoder}; use words that items use, or another encoder")
+    vectors = reader.encode(dataset, keep=keep, run=run)
+    items, cosines = nearest(asked, vectors.values, k)
+    ids, titles = dataset.items.decode(items[0]), dataset.item_titles()
+    rows = list(zip(range(1, k + 1), ids, [titles[item] for item in items[0]], cosines[0].tolist(), strict=True))
+    if json:
+        keys = ("rank", "item_id", "title", "score")
+        say_json({"text": text, "encoder": reader.name, "items": [dict(zip(keys, row, strict=True)) for row in rows]})
+        return
+    say(f"[bold]{plain(shortened(text))}[/]", wrap=False)
+    say(table(["#", "item", "title", "cosine"], [(row[0], row[1], shortened(row[2], 60), row[3]) for row in rows]))
+    note(_summary(reader, vectors))
+
+
+def _fitted(name: str, settings: list[str] | None, dataset: Dataset, run: Run) -> Encoder | TextEncoder:
+    """The encoder of that name, fitted on the items if it learns from them."""
+    from zhiyin import encoders
+
+    made: Encoder = encoders.get(name)(**opt.read_values(opt.settings_of(settings)))
+    return made.fit(dataset, run) if made.learns else made
+
+
+def _counts(found: Vectors) -> dict[str, Any]:
+    return {
+        "shape": found.values.shape,
+        "encoded": found.encoded,
+        "kept": found.kept,
+        "silent": len(found.silent),
+        "unreadable": len(found.unreadable),
+    }
+
+
+def _summary(reader: Encoder, found: Vectors) -> str:
+    parts = [f"{len(found):,} items by {reader.name}: {found.encoded:,} read, {found.kept:,} kept from before"]
+    parts += [f"{len(found.silent):,} say nothing"] if len(found.silent) else []
+    parts += [f"{len(found.unreadable):,} cannot be read"] if len(found.unreadable) else []
+    return ", ".join(parts)

@@ -1,0 +1,176 @@
+"""What encoders of pictures and of sound share: files named in a column, hashed by what they hold, read one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from zhiyin.arrays import AnyArray, FloatMatrix, FloatVector
+from zhiyin.config import Config, setting
+from zhiyin.encoders._folders import folder_of, weights_hash
+from zhiyin.encoders._kept import KEY_BYTES
+from zhiyin.encoders._terms import values_of
+from zhiyin.encoders.base import Encoder
+from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
+from zhiyin.run import Run
+
+
+class MediaConfig(Config):
+    """Settings of encoders of files."""
+
+    root: str = "."
+    """The folder from which relative paths are read."""
+    model: str | None = None
+    """A folder of a transformers model with weights in safetensors, or its name on the hub; None for the descriptor
+    that is computed here, which needs no weights."""
+    batch_size: int = setting(16, ge=1)
+    """Files that the model reads at once."""
+
+
+class MediaEncoder(Encoder):
+    """Base of encoders of files: an encoder writes what has no body here."""
+
+    config: MediaConfig
+    about_contents: ClassVar[tuple[str, ...]] = ("column", "root", "model", "batch_size")
+    tower: ClassVar[str] = ""
+    """The method by which a model of several modalities reads these files."""
+    unreadable: ClassVar[tuple[type[Exception], ...]] = (OSError, ValueError)
+    """What opening a broken file raises."""
+
+    def _open(self, path: Path) -> AnyArray:
+        """What the file holds; raises one of `unreadable` for a broken one."""
+        raise NotImplementedError
+
+    def _blank(self) -> AnyArray:
+        """What a file might hold, to learn how long a vector is."""
+        raise NotImplementedError
+
+    def _describe(self, held: AnyArray) -> FloatVector:
+        """(d,) the descriptor of what a file holds."""
+        raise NotImplementedError
+
+    def _processor(self, folder: Path) -> Any:
+        """What prepares files for the model of a folder."""
+        raise NotImplementedError
+
+    def _inputs(self, processor: Any, held: list[AnyArray]) -> Any:
+        """Some files, prepared for the model."""
+        raise NotImplementedError
+
+    def encode_files(self, paths: Sequence[str | Path], run: Run | None = None) -> FloatMatrix:
+        """(n, d) float32 the vectors of files, of length 1; zeros for one that is missing or broken."""
+        table = pa.table({self._column: pa.array([str(one) for one in paths], pa.string())})
+        return self.encode(table, keep=False, run=run).values
+
+    @property
+    def _column(self) -> str:
+        return str(self.config.model_dump()["column"])
+
+    def _contents(self, items: pa.Table) -> list[str]:
+        if self._column not in items.column_names:
+            raise DataError(
+                f"{unknown('column', self._column, items.column_names)}; {self.name} reads paths of files from it"
+            )
+        root = Path(self.config.root).expanduser()
+        return [
+            str(root / one) if isinstance(one, str) and one.strip() else "" for one in values_of(items, self._column)
+        ]
+
+    def _key(self, content: str) -> bytes | None:
+        try:
+            with Path(content).open("rb") as file:
+                return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=KEY_BYTES)).digest()
+        except (OSError, ValueError):
+            return None
+
+    def _weights(self) -> str:
+        return "descriptor 1" if self.config.model is None else weights_hash(self._folder)
+
+    def _probe(self) -> int:
+        return int(self._read_all([self._blank()], Run()).shape[1])
+
+    def _encode(self, contents: Sequence[str], run: Run) -> FloatMatrix:
+        size = self.config.batch_size
+        return np.concatenate(
+            [
+                self._some([Path(one) for one in contents[start : start + size]], run)
+                for start in range(0, len(contents), size)
+            ]
+        )
+
+    def _some(self, paths: list[Path], run: Run) -> FloatMatrix:
+        """(n, d) the vectors of so many files as may be held at once; NaN for broken ones."""
+        held = [self._held(one) for one in paths]
+        there = [row for row, one in enumerate(held) if one is not None]
+        vectors = np.full((len(paths), self.width), np.nan, np.float32)
+        if there:
+            vectors[there] = self._read_all([one for one in held if one is not None], run)
+        return vectors
+
+    def _held(self, path: Path) -> AnyArray | None:
+        try:
+            return self._open(path)
+        except self.unreadable:
+            return None
+
+    def _read_all(self, held: list[AnyArray], run: Run) -> FloatMatrix:
+        """(n, d) the vectors of what some files hold."""
+        if self.config.model is None:
+            return np.stack([self._describe(one) for one in held])
+        import torch
+
+        from zhiyin._torch import torch_threads
+
+        (processor, net), device = self._net, run.device or "cpu"
+        with torch_threads(run.threads), torch.inference_mode():
+            try:
+                net.to(device)
+            except (RuntimeError, AssertionError) as error:
+                raise ConfigError(f"{self.name}: the device {device!r} is not there: {error}") from None
+            inputs = {name: one.to(device) for name, one in self._inputs(processor, held).items()}
+            output = getattr(net, self.tower, net)(**inputs)
+            return np.asarray(_pooled(output).float().cpu().numpy(), np.float32)
+
+    @cached_property
+    def _folder(self) -> Path:
+        assert self.config.model is not None
+        return folder_of(self.config.model, self.name, {}, "text")
+
+    @cached_property
+    def _net(self) -> tuple[Any, Any]:
+        """What prepares files, and the model."""
+        try:
+            from safetensors import SafetensorError
+            from transformers import AutoModel
+        except ImportError:
+            raise MissingExtra("text", "transformers", f"the encoder {self.name} with a model") from None
+        try:
+            net = AutoModel.from_pretrained(
+                str(self._folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
+            )
+            processor = self._processor(self._folder)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise DataError(f"{self.name}: {self._folder} does not open as a model: {error}") from error
+        return processor, net.eval()
+
+
+def _pooled(output: Any) -> Any:
+    """(n, d) the state of each file: the model's own pooled one, or the mean of all."""
+    if not hasattr(output, "last_hidden_state"):
+        return output
+    pooled = getattr(output, "pooler_output", None)
+    return output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
+
+
+def joined(blocks: Sequence[AnyArray]) -> FloatVector:
+    """Blocks of length 1 each, one after the other; one without a length stays zero."""
+    lengths = [float(np.linalg.norm(block)) for block in blocks]
+    parts = [block / max(length, 1e-9) for block, length in zip(blocks, lengths, strict=True)]
+    found: FloatVector = np.concatenate(parts).astype(np.float32)
+    return found

@@ -1,0 +1,347 @@
+"""Encoder: what items say goes in, vectors come out; the base class does the rest.
+
+An encoder writes `_contents` (what there is to read of each item) and `_encode` (contents to vectors); text encoders
+have the first already. Windows of bounded memory, contents that occur twice, the vectors that were kept from before,
+length 1, what says nothing or cannot be read, checks, saving and loading are here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import field_validator
+
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, IntVector
+from zhiyin.artifacts import cache_folder
+from zhiyin.config import Component, Config, names, setting
+from zhiyin.data.dataset import Dataset
+from zhiyin.encoders._kept import KeptVectors, digest, identity_hash
+from zhiyin.encoders._rows import Rows, new_matrix
+from zhiyin.encoders._saved import load as load
+from zhiyin.encoders._saved import save
+from zhiyin.encoders._terms import Fields
+from zhiyin.encoders._texts import cleaned, item_texts
+from zhiyin.errors import DataError, NotFittedError
+from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 1_024
+"""Items that are read, looked up and encoded together; within a window, contents of like length go together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """What an encoder made of some items. `numpy.asarray` takes its values."""
+
+    values: FloatMatrix
+    """(n, d) float32, rows of length 1; a row of zeros for an item that says nothing or cannot be read."""
+    silent: IntVector
+    """Rows of items that say nothing: no text, no file."""
+    unreadable: IntVector
+    """Rows of items that say something which the encoder could not read, such as a broken picture."""
+    encoded: int
+    """How many contents were encoded."""
+    kept: int
+    """How many items were found among the vectors kept from before, or say what an earlier one of them says."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> AnyArray:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    @property
+    def speaks(self) -> BoolVector:
+        """(n,) which items have a vector."""
+        found = np.ones(len(self.values), bool)
+        found[self.silent] = found[self.unreadable] = False
+        return found
+
+
+class Encoder(Component):
+    """Base of every encoder. Its settings are `config`; what it learnt, if anything, in the attributes of `learns`."""
+
+    config: Config
+    room = "zhiyin.encoders"
+    learns: ClassVar[tuple[str, ...]] = ()
+    """Names of attributes to save: numpy arrays or lists of text. An encoder that has some is to be fitted first."""
+    about_contents: ClassVar[tuple[str, ...]] = ()
+    """Settings that say what is read, or how fast, and not what vector a content has."""
+    worth_keeping: ClassVar[bool] = True
+    """Whether encoding is slower than finding a kept vector."""
+
+    # ------------------------------------------------------------------ what an encoder writes
+
+    def _fit(self, items: pa.Table, run: Run) -> None:
+        """Learn from the items of a catalogue; nothing by default."""
+
+    def _contents(self, items: pa.Table) -> list[str]:
+        """(n,) what there is to read of each item, such as its text or the path of its picture; empty for nothing."""
+        raise NotImplementedError
+
+    def _encode(self, contents: Sequence[str], run: Run) -> FloatMatrix:
+        """(n, d) float32, of any length; a row that is not finite for a content that cannot be read."""
+        raise NotImplementedError
+
+    def _key(self, content: str) -> bytes | None:
+        """The hash by which a content is found again; None where it is not there."""
+        return digest(content.encode())
+
+    def _weights(self) -> str:
+        """A hash of what the encoder knows beside its settings and what it learnt: its weights, or their version."""
+        return ""
+
+    # ------------------------------------------------------------------ what everybody inherits
+
+    def fit(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
+        """Learn from a catalogue what the encoder learns; most know all beforehand and learn nothing.
+
+        Raises:
+            DataError: no table came, or the encoder finds nothing to read in it.
+        """
+        table = item_table(items, self.name)
+        try:
+            self._fit(table, run or Run())
+        except BaseException:
+            for name in self.learns:
+                self.__dict__.pop(name, None)  # half a fit is none
+            raise
+        return self
+
+    def encode(
+        self,
+        items: pa.Table | Dataset,
+        *,
+        keep: bool | Path = True,
+        out: Path | None = None,
+        run: Run | None = None,
+    ) -> Vectors:
+        """The vectors of the items of a table, in its order.
+
+        Args:
+            items: one row an item, or a dataset, of which the item table is taken.
+            keep: whether vectors are kept on the disk, and taken from there next time; or the folder where.
+            out: a new `.npy` file for the vectors, which are then mapped from it and need not fit into memory.
+            run: threads, and who watches.
+
+        Raises:
+            DataError: no table came, a column is missing, a folder or file cannot be written, or the folder keeps
+                vectors of another encoder.
+            NotFittedError: the encoder learns from a catalogue, and has not yet.
+        """
+        self._check_fitted()
+        table, how = item_table(items, self.name), run or Run()
+        kept, tally = self._kept(keep), _Tally()
+        if out is None:
+            rows = self._rows(table, kept, tally, how, None)
+            values = rows.values
+        else:
+            with new_matrix(Path(out)) as file:
+                self._rows(table, kept, tally, how, file)
+            values = np.load(out, mmap_mode="r")
+        assert values is not None
+        silent, unreadable = (np.array(one, np.int32) for one in (tally.silent, tally.unreadable))
+        for some, what in ((silent, "say nothing"), (unreadable, "cannot be read")):
+            if len(some):
+                logger.warning("%s: %d of %d items %s; their vectors are zero", self.name, len(some), len(values), what)
+        return Vectors(values, silent, unreadable, tally.encoded, table.num_rows - len(silent) - tally.encoded)
+
+    @property
+    def width(self) -> int:
+        """The length of a vector."""
+        found: int | None = self.__dict__.get("_width")
+        if found is None:
+            found = self.__dict__["_width"] = self._probe()
+        return found
+
+    def _probe(self) -> int:
+        self._check_fitted()
+        return int(self._encode(["a"], Run()).shape[1])
+
+    def identity(self) -> dict[str, Any]:
+        """What the vector of a content depends on: name, settings, weights and what was learnt; plain values."""
+        settings = self.config.model_dump(mode="json")
+        said = {name: value for name, value in settings.items() if name not in self.about_contents}
+        learnt = b"".join(digest(_as_bytes(getattr(self, name))) for name in self.learns)
+        return {
+            "encoder": self.name,
+            "settings": said,
+            "weights": self._weights(),
+            "learnt": digest(learnt).hex() if learnt else "",
+        }
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write settings and what was learnt to a folder, whole or not at all; `zhiyin.encoders.load` opens it.
+
+        Raises:
+            NotFittedError: it learns from a catalogue, and has not yet.
+            DataError: the folder is there already and may not be replaced, or cannot be written.
+        """
+        self._check_fitted()
+        return save(self, path, overwrite)
+
+    def _write(self, folder: Path) -> None:
+        """Save what is not in `learns`."""
+
+    def _read(self, folder: Path) -> None:
+        """Read what `_write` wrote."""
+
+    def _check_fitted(self) -> None:
+        if any(name not in self.__dict__ for name in self.learns):
+            raise NotFittedError(f"{self.name} learns from a catalogue first: call fit(items), or load a saved one")
+
+    def _kept(self, keep: bool | Path) -> KeptVectors:
+        """Where vectors are looked for."""
+        if keep is False or (keep is True and not self.worth_keeping):
+            return KeptVectors({})
+        identity = self.identity()
+        named = f"{self.name.rpartition(':')[2]}-{identity_hash(identity)}"
+        return KeptVectors(identity, cache_folder() / "vectors" / named if keep is True else Path(keep))
+
+    def _rows(self, table: pa.Table, kept: KeptVectors, tally: _Tally, run: Run, file: BinaryIO | None) -> Rows:
+        """The vectors of all rows, window by window."""
+        rows = Rows(table.num_rows, file)
+        starts = range(0, table.num_rows, WINDOW)
+        try:
+            for start in run.progress.track(starts, len(starts), f"{self.name}: encode"):
+                rows.append(self._window(table.slice(start, WINDOW), start, kept, tally, run))
+        finally:
+            kept.write()
+        if not table.num_rows:
+            rows.start(self.width)
+        return rows
+
+    def _window(self, table: pa.Table, start: int, kept: KeptVectors, tally: _Tally, run: Run) -> FloatMatrix:
+        """(n, d) the vectors of some rows."""
+        contents = self._contents(table)
+        found = [self._key(content) if content else None for content in contents]
+        there = [row for row, key in enumerate(found) if key is not None]
+        tally.silent += [start + row for row, key in enumerate(found) if key is None]
+        keys = [key for key in found if key is not None]
+        new = sorted(kept.missing(keys), key=lambda place: -len(contents[there[place]]))
+        if new:
+            vectors = self._checked(self._encode([contents[there[place]] for place in new], run), len(new))
+            kept.add([keys[place] for place in new], vectors)
+            tally.encoded += len(new)
+        if there:
+            said = kept.get(keys)
+            self.__dict__["_width"] = said.shape[1]
+            tally.unreadable += [start + there[row] for row in np.flatnonzero(~said.any(1)).tolist()]
+        values = np.zeros((len(contents), self.width), np.float32)
+        if there:
+            values[there] = said
+        return values
+
+    def _checked(self, vectors: AnyArray, n: int) -> FloatMatrix:
+        """Vectors of length 1; zeros for those that are not finite, or have no direction."""
+        values = np.asarray(vectors)
+        if values.ndim != 2 or len(values) != n:
+            raise DataError(f"{self.name} gave an array of shape {values.shape} for {n} contents; ({n}, d) is expected")
+        return unit(values)
+
+
+class TextConfig(Config):
+    """Settings that every encoder of texts has."""
+
+    text: tuple[str, ...] | None = None
+    """The item columns to read; by default all of text and all lists of it, creator, brand and type, title first."""
+    most_letters: int = setting(2_000, ge=1)
+    """Of a longer text, the beginning is read."""
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return names(value)
+
+
+class TextEncoder(Encoder):
+    """Base of encoders of text: an encoder writes `_encode`, which takes texts that say something."""
+
+    config: TextConfig
+    about_contents: ClassVar[tuple[str, ...]] = ("text", "most_letters")
+
+    def encode_texts(
+        self, texts: Sequence[str], *, purpose: Literal["query", "item"] = "query", run: Run | None = None
+    ) -> FloatMatrix:
+        """(n, d) float32 the vectors of texts, of length 1; zeros for a text that says nothing.
+
+        Args:
+            texts: what a person asks for, or what would stand in the catalogue.
+            purpose: which of the two; some encoders read them differently.
+            run: threads.
+
+        Raises:
+            DataError: something else than texts came.
+            NotFittedError: the encoder learns from a catalogue, and has not yet.
+        """
+        self._check_fitted()
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if wrong := [one for one in given if not isinstance(one, str)]:
+            raise DataError(f"{self.name} reads texts, but {type(wrong[0]).__name__} came: {wrong[0]!r}")
+        contents = [self._said(cleaned(one, self.config.most_letters), purpose) for one in given]
+        there = [row for row, content in enumerate(contents) if content]
+        if not there:
+            return np.zeros((len(contents), self.width), np.float32)
+        said = self._checked(self._encode([contents[row] for row in there], run or Run()), len(there))
+        values = np.zeros((len(contents), said.shape[1]), np.float32)
+        values[there] = said
+        return values
+
+    def _contents(self, items: pa.Table) -> list[str]:
+        return [self._said(one, "item") for one in item_texts(items, self._fields(items), self.config.most_letters)]
+
+    def _fields(self, items: pa.Table) -> Fields:
+        """The columns that are read."""
+        return Fields.of(items, self.config.text, () if self.config.text is not None else None)
+
+    def _said(self, text: str, purpose: Literal["query", "item"]) -> str:
+        """The text as it is given to the encoder; an empty one stays empty."""
+        return text
+
+
+def item_table(items: Any, name: str) -> pa.Table:
+    """The table of items of what came.
+
+    Raises:
+        DataError: it is neither a dataset nor a table.
+    """
+    if isinstance(items, Dataset):
+        return items.item_table
+    if isinstance(items, pa.Table):
+        return items
+    raise DataError(
+        f"{name} reads the items of a zhiyin.Dataset or of an Arrow table, but {type(items).__name__} came; a data "
+        "frame becomes one by zhiyin.Catalogue.of(frame).to_arrow(), single texts are for encode_texts"
+    )
+
+
+def unit(vectors: AnyArray) -> FloatMatrix:
+    """Rows scaled to length 1; zeros for a row that is not finite or has no length."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        length = np.linalg.norm(vectors.astype(np.float64, copy=False), axis=1, keepdims=True)
+    fine = np.isfinite(length) & (length > 0)
+    found: FloatMatrix = np.divide(vectors, length, out=np.zeros(vectors.shape), where=fine).astype(np.float32)
+    return found
+
+
+class _Tally:
+    """What is counted on the way."""
+
+    def __init__(self) -> None:
+        self.silent: list[int] = []
+        self.unreadable: list[int] = []
+        self.encoded = 0
+
+
+def _as_bytes(learnt: AnyArray | list[str]) -> bytes:
+    """What was learnt, for a hash."""
+    if isinstance(learnt, list):
+        return "\0".join(learnt).encode()
+    return f"{learnt.dtype}{learnt.shape}".encode() + np.ascontiguousarray(learnt).tobytes()

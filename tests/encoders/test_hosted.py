@@ -1,0 +1,242 @@
+"""`hosted` asks a real server, which answers well, badly, slowly or not at all."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openai")
+
+from zhiyin.encoders import Hosted
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.testing.encoders import FILMS, TextEncoderSuite, films
+
+KEY = "sk-very-secret"
+
+
+def vector_of(text: str, width: int) -> list[float]:
+    return np.random.default_rng(list(hashlib.md5(text.encode()).digest())).normal(size=width).round(4).tolist()
+
+
+class Server(ThreadingHTTPServer):
+    """Answers as OpenAI's does, after whatever `script` says is answered first: (status, headers, body) each."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.script: list[tuple[int, dict[str, str], str]] = []
+        self.asked: list[dict] = []
+        self.keys: list[str] = []
+        self.slow = 0.0
+        self.times: list[float] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        server: Server = self.server  # type: ignore[assignment]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server.asked.append(asked)
+        server.keys.append(self.headers["Authorization"])
+        server.times.append(time.monotonic())
+        time.sleep(server.slow)
+        if server.script:
+            status, headers, body = server.script.pop(0)
+        elif self.path != "/v1/embeddings":
+            status, headers, body = 404, {}, "no such place"
+        else:
+            width = asked.get("dimensions", 8)
+            data = [{"index": place, "embedding": vector_of(text, width)} for place, text in enumerate(asked["input"])]
+            usage = {"total_tokens": sum(len(text.split()) for text in asked["input"])}
+            status, headers, body = 200, {}, json.dumps({"data": data[::-1], "usage": usage})
+        self.send_response(status)
+        for name, value in ({"Content-Type": "application/json"} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # whoever asked has gone
+            self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    with Server() as found:
+        threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        try:
+            yield found
+        finally:
+            found.shutdown()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving() as found:
+        yield found
+
+
+class TestHosted(TextEncoderSuite):
+    encoder = Hosted
+    understands = False
+
+    @pytest.fixture(autouse=True)
+    def _served(self, server: Server) -> Iterator[None]:
+        type(self).options = {"url": server.url, "model": "test"}
+        yield
+        type(self).options = {}
+
+
+def hosted(server: Server, **options: object) -> Hosted:
+    return Hosted(url=server.url, model="test", **options)
+
+
+def test_vectors_belong_to_their_texts_in_whatever_order_they_come(server: Server) -> None:
+    found = hosted(server, batch_size=3, parallel=2).encode_texts(FILMS["space"])
+    right = np.array([vector_of(text, 8) for text in FILMS["space"]])
+    np.testing.assert_allclose(found, right / np.linalg.norm(right, axis=1, keepdims=True), atol=1e-6)
+    assert sorted(len(asked["input"]) for asked in server.asked) == [1, 3]
+    assert set(server.keys) == {f"Bearer {KEY}"}
+
+
+def test_the_wished_length_is_asked_for(server: Server) -> None:
+    assert hosted(server, dimensions=5).encode_texts(["a"]).shape == (1, 5)
+    assert hosted(server).encode_texts(["a"]).shape == (1, 8)
+    assert "dimensions" not in server.asked[-1]
+
+
+def test_usage_and_cost_are_counted(server: Server) -> None:
+    encoder = hosted(server, batch_size=2, price=3.0)
+    encoder.encode_texts(["one two", "three", "four five six"], purpose="item")
+    assert (encoder.usage.requests, encoder.usage.texts, encoder.usage.tokens) == (2, 3, 6)
+    assert encoder.usage.cost == pytest.approx(6 * 3e-6)
+
+
+def test_no_text_is_paid_for_twice(server: Server, tmp_path: Path) -> None:
+    first, again = hosted(server), hosted(server)
+    first.encode(films(), keep=tmp_path / "kept")
+    again.encode(films(), keep=tmp_path / "kept")
+    assert first.usage.texts == 8
+    assert again.usage.requests == 0
+
+
+def test_no_more_is_spent_than_allowed(server: Server, tmp_path: Path) -> None:
+    encoder = hosted(server, batch_size=1, parallel=1, price=1e6, most_cost=20.0)
+    with pytest.raises(DataError, match="most_cost is 20"):
+        encoder.encode(films(), keep=tmp_path / "kept")
+    assert encoder.usage.requests < 8
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_what_is_refused_for_the_moment_is_asked_again(server: Server, status: int) -> None:
+    server.script = [(status, {"Retry-After": "0.05"}, "later")] * 2
+    assert hosted(server).encode_texts(["a"]).any()
+    assert len(server.asked) == 2 + 1
+
+
+def test_the_pause_that_a_server_asks_for_is_kept(server: Server) -> None:
+    server.script = [(429, {"Retry-After": "0.4"}, "later")]
+    hosted(server).encode_texts(["a"])
+    assert server.times[1] - server.times[0] >= 0.4
+
+
+def test_a_request_that_is_refused_for_good_says_why(server: Server) -> None:
+    server.script = [(401, {}, '{"error": "bad key"}')]
+    with pytest.raises(DataError, match=r"401 \(the key is wrong\).*bad key") as caught:
+        hosted(server).encode_texts(["a"])
+    assert KEY not in str(caught.value)
+    server.script = [(429, {"Retry-After": "0.01"}, "too many")] * 2
+    with pytest.raises(DataError, match=r"429.*requests_per_minute.*too many"):
+        hosted(server, retries=1).encode_texts(["a"])
+    server.script = [(500, {"Retry-After": "0.01"}, "<html>oops</html>")] * 2
+    with pytest.raises(DataError, match=r"500.*its own fault.*oops"):
+        hosted(server, retries=1).encode_texts(["a"])
+    with pytest.raises(DataError, match=r"404.*no such model or address"):
+        Hosted(url=f"{server.url}/elsewhere", model="test").encode_texts(["a"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not json",
+        "",
+        "[]",
+        '"text"',
+        "{}",
+        '{"data": []}',
+        '{"data": [{"index": 0}]}',
+        '{"data": [{"index": 0, "embedding": []}]}',
+        '{"data": [{"index": 0, "embedding": "AAAA"}]}',
+        '{"data": [{"index": 0, "embedding": [1, null]}]}',
+        '{"data": [{"index": 0, "embedding": [1, NaN]}]}',
+        '{"data": [{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]}',
+        '{"data": [{"index": 0, "embedding": [1, 2]}], "usage": {"total_tokens": "many"}}',
+    ],
+)
+def test_garbage_is_refused(server: Server, body: str) -> None:
+    server.script = [(200, {}, body)]
+    with pytest.raises(DataError, match="/embeddings answered"):
+        hosted(server).encode_texts(["a"])
+
+
+def test_a_slow_server_is_given_up(server: Server) -> None:
+    server.slow = 0.5
+    with pytest.raises(DataError, match=r"did not answer within 0.1 s after 1 tries"):
+        hosted(server, timeout=0.1, retries=0).encode_texts(["a"])
+
+
+def test_nobody_at_home() -> None:
+    with serving() as gone:
+        url = gone.url
+    with pytest.raises(DataError, match="cannot be reached"):
+        Hosted(url=url, model="test", retries=0).encode_texts(["a"])
+
+
+def test_requests_are_spread_over_a_minute(server: Server) -> None:
+    hosted(server, batch_size=1, requests_per_minute=600).encode_texts(["a", "b", "c", "d"])
+    assert max(server.times) - min(server.times) >= 0.25
+
+
+def test_what_came_before_an_error_is_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zhiyin.encoders import base
+
+    monkeypatch.setattr(base, "WINDOW", 4)
+    server.script = []
+    encoder = hosted(server, retries=0)
+    encoder.encode_texts(["probe"])
+    asked = encoder._ask
+
+    def fails_later(texts: list[str]) -> np.ndarray:
+        if any("love" in text for text in texts):
+            server.script = [(500, {}, "broken")]
+        return asked(texts)
+
+    monkeypatch.setattr(encoder, "_ask", fails_later)
+    with pytest.raises(DataError, match="500"):
+        encoder.encode(films(), keep=tmp_path / "kept")
+    found = hosted(server).encode(films(), keep=tmp_path / "kept")
+    assert (found.encoded, found.kept) == (4, 4)
+
+
+def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="begins with http"):
+        Hosted(url="ftp://here")
+    assert Hosted(url="http://here/v1/embeddings/").config.url == "http://here/v1"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY holds no key"):
+        Hosted().encode_texts(["a"])
+
+
+def test_the_key_and_the_pace_are_not_part_of_what_vectors_depend_on() -> None:
+    assert Hosted().identity() == Hosted(key_in="OTHER", retries=1, price=2.0, batch_size=7).identity()
+    assert Hosted().identity() != Hosted(model="other").identity() != Hosted(url="http://here/v1").identity()

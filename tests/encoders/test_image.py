@@ -1,0 +1,170 @@
+"""`image` reads real files of several formats, whose likeness is known because they are drawn here."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("PIL")
+
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from zhiyin.encoders import Image, load
+from zhiyin.errors import DataError
+
+
+def drawn(kind: str, seed: int) -> Pillow.Image:
+    """A picture of a kind: coloured stripes that run one way, on a ground of a colour, with noise."""
+    rng = np.random.default_rng(seed)
+    ground, ink, way = {
+        "red": ("#a01010", "#ffd0c0", "across"),
+        "blue": ("#1020a0", "#c0d0ff", "down"),
+        "green": ("#108030", "#d0ffc0", "dots"),
+    }[kind]
+    picture = Pillow.new("RGB", (240, 180), ground)
+    pen = ImageDraw.Draw(picture)
+    shift = int(rng.integers(0, 20))
+    for at in range(shift, 240, 30):
+        if way == "across":
+            pen.rectangle((0, at, 240, at + 8), fill=ink)
+        elif way == "down":
+            pen.rectangle((at, 0, at + 8, 180), fill=ink)
+        else:
+            for row in range(shift, 180, 30):
+                pen.ellipse((at, row, at + 12, row + 12), fill=ink)
+    noisy = np.asarray(picture, np.int16) + rng.normal(0, 8, (180, 240, 3))
+    return Pillow.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kind in ("red", "blue", "green"):
+        for seed, ending in enumerate(("png", "jpg", "webp", "bmp")):
+            drawn(kind, seed).save(tmp_path / f"{kind}{seed}.{ending}")
+    return tmp_path
+
+
+def table(*paths: str | None) -> pa.Table:
+    return pa.table({"item_id": [str(row) for row in range(len(paths))], "image": pa.array(paths, pa.string())})
+
+
+def test_pictures_of_a_kind_lie_together(folder: Path) -> None:
+    names = sorted(one.name for one in folder.iterdir())
+    found = Image(root=str(folder)).encode(table(*names), keep=False)
+    kinds = np.array([name[0] for name in names])
+    alike = found.values @ found.values.T - 2 * np.eye(12)
+    assert (kinds[alike.argmax(1)] == kinds).all()
+    same = kinds[:, None] == kinds[None]
+    assert alike[same & ~np.eye(12, dtype=bool)].min() > alike[~same].max() + 0.1
+
+
+@pytest.mark.parametrize("change", ["format", "size", "grey border kept", "transparent"])
+def test_the_same_picture_in_another_guise_is_nearest(folder: Path, change: str) -> None:
+    one = drawn("red", 0)
+    again = folder / "again.png"
+    if change == "format":
+        one.save(folder / "again.jpg", quality=60)
+        again = folder / "again.jpg"
+    elif change == "size":
+        one.resize((720, 540)).save(again)
+    elif change == "transparent":
+        one.convert("RGBA").save(again)
+    else:
+        one.convert("P").save(again)
+    found = Image(root=str(folder)).encode_files([again, "red0.png", "red1.jpg", "blue0.png"])
+    cosines = found[1:] @ found[0]
+    assert cosines.argmax() == 0
+    assert cosines[0] > 0.97
+
+
+def test_missing_and_broken_files_are_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "text.png").write_text("no picture")
+    (folder / "half.png").write_bytes((folder / "red0.png").read_bytes()[:500])
+    (folder / "empty.png").write_bytes(b"")
+    paths = ["red0.png", None, "gone.png", "text.png", " ", "half.png", "empty.png", str(folder / "blue0.png"), "."]
+    found = Image(root=str(folder)).encode(table(*paths), keep=False)
+    assert found.silent.tolist() == [1, 2, 4, 8]
+    assert found.unreadable.tolist() == [3, 5, 6]
+    assert found.speaks.tolist() == [True, *[False] * 6, True, False]
+    assert not found.values[~found.speaks].any()
+    assert "3 of 9 items cannot be read" in caplog.text
+
+
+def test_a_picture_that_would_fill_the_memory_is_not_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zhiyin.encoders import image
+
+    monkeypatch.setattr(image, "MOST_PIXELS", 1_000)
+    assert Image(root=str(folder)).encode(table("red0.png"), keep=False).unreadable.tolist() == [0]
+
+
+def test_vectors_are_kept_by_what_files_hold(folder: Path) -> None:
+    encoder = Image(root=str(folder))
+    (folder / "copy.png").write_bytes((folder / "red0.png").read_bytes())
+    first = encoder.encode(table("red0.png", "blue0.png"), keep=folder / "kept")
+    again = Image(root="/").encode(table(str(folder / "copy.png")), keep=folder / "kept")
+    assert (first.encoded, again.encoded, again.kept) == (2, 0, 1)
+    (folder / "red0.png").write_bytes((folder / "blue1.jpg").read_bytes())
+    assert encoder.encode(table("red0.png"), keep=folder / "kept").encoded == 1
+
+
+def test_save_and_load(folder: Path) -> None:
+    encoder = Image(root=str(folder))
+    again = load(encoder.save(folder / "encoder"))
+    assert again.identity() == encoder.identity()
+    np.testing.assert_array_equal(again.encode_files(["red0.png"]), encoder.encode_files(["red0.png"]))
+
+
+def test_a_catalogue_without_pictures_is_refused() -> None:
+    with pytest.raises(DataError, match="reads paths of files"):
+        Image().encode(pa.table({"item_id": ["1"], "title": ["a"]}), keep=False)
+    assert Image().encode(table(None), keep=False).values.shape == (1, Image().width)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small models of transformers, whose weights are drawn here."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    folder = tmp_path_factory.mktemp("models")
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vision = small | {"image_size": 32, "patch_size": 8}
+    torch.manual_seed(0)
+    vit = transformers.ViTModel(transformers.ViTConfig(**vision))
+    clip = transformers.CLIPModel(transformers.CLIPConfig(text_config=small, vision_config=vision, projection_dim=8))
+    prepares = transformers.CLIPImageProcessor(size={"height": 32, "width": 32}, crop_size={"height": 32, "width": 32})
+    for name, net in {"vit": vit, "clip": clip}.items():
+        net.save_pretrained(folder / name)
+        prepares.save_pretrained(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "width"), [("vit", 16), ("clip", 8)])
+def test_with_a_model_vectors_are_those_of_the_model(folder: Path, models: Path, name: str, width: int) -> None:
+    encoder = Image(root=str(folder), model=str(models / name), batch_size=3)
+    paths = ["red0.png", "blue1.jpg", "green2.webp", "red1.jpg"]
+    found = encoder.encode_files(paths)
+    assert found.shape == (4, width)
+    np.testing.assert_allclose(found[2:3], encoder.encode_files(paths[2:3]), atol=1e-5)
+    assert np.unique(found.round(5), axis=0).shape[0] == 4
+    import torch
+    from transformers import AutoImageProcessor, AutoModel
+
+    net = AutoModel.from_pretrained(models / name).eval()
+    held = Pillow.open(folder / paths[0]).convert("RGB")
+    inputs = AutoImageProcessor.from_pretrained(models / name)(images=[held], return_tensors="pt")
+    with torch.no_grad():
+        output = net.get_image_features(**inputs) if name == "clip" else net(**inputs)
+        right = getattr(output, "pooler_output", output)[0].numpy()
+    np.testing.assert_allclose(found[0], right / np.linalg.norm(right), atol=1e-5)
+
+
+def test_with_a_model_other_weights_are_another_encoder(models: Path) -> None:
+    assert Image(model=str(models / "vit")).identity() != Image(model=str(models / "clip")).identity()
+
+
+def test_with_a_model_a_folder_that_is_no_model_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"config\.json is missing"):
+        Image(root=str(folder), model=str(folder)).encode(table("red0.png"), keep=False)

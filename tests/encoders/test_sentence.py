@@ -1,0 +1,104 @@
+"""`sentence` reads real models: the English MiniLM that a package carries, and small ones made here."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sentence_transformers")
+
+from zhiyin.encoders import Sentence
+from zhiyin.encoders._folders import folder_of, weights_hash
+from zhiyin.encoders.sentence import CARRIED, DEFAULT
+from zhiyin.errors import ConfigError, DataError, MissingExtra
+from zhiyin.run import Run
+from zhiyin.testing.encoders import FILMS, TextEncoderSuite, films
+
+
+class TestSentence(TextEncoderSuite):
+    encoder = Sentence
+    options = {"batch_size": 4}
+    read: "Sentence | None" = None
+
+    def made(self, **changes):
+        """One for all tests: it takes seconds to read."""
+        if changes:
+            return super().made(**changes)
+        if TestSentence.read is None:
+            TestSentence.read = super().made()
+        TestSentence.read.__dict__.pop("identity", None)
+        return TestSentence.read
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The carried model in a folder of one's own."""
+    return Path(shutil.copytree(folder_of(DEFAULT, "sentence", CARRIED, "text"), tmp_path / "mine"))
+
+
+def test_vectors_are_those_of_the_library() -> None:
+    from sentence_transformers import SentenceTransformer
+
+    right = SentenceTransformer(str(folder_of(DEFAULT, "sentence", CARRIED, "text")), device="cpu")
+    texts = FILMS["space"]
+    found = Sentence().encode_texts(texts)
+    np.testing.assert_allclose(found, right.encode(texts, normalize_embeddings=True), atol=1e-5)
+
+
+def test_the_hash_tells_weights_apart(copy: Path) -> None:
+    carried = folder_of(DEFAULT, "sentence", CARRIED, "text")
+    assert weights_hash(copy) == weights_hash(carried)
+    (copy / "config.json").write_text((copy / "config.json").read_text().replace("gelu", "relu"))
+    assert weights_hash(copy) != weights_hash(carried)
+    assert Sentence(model=str(copy)).identity() != Sentence().identity()
+
+
+def test_prefixes_are_put_before_what_they_are_for() -> None:
+    encoder = Sentence(item_prefix="passage: ", query_prefix="query: ")
+    plain = Sentence()
+    np.testing.assert_allclose(encoder.encode_texts(["space"]), plain.encode_texts(["query: space"]), atol=1e-5)
+    found = encoder.encode(films(["space", " "]), keep=False)
+    np.testing.assert_allclose(found.values[:1], plain.encode_texts(["passage: space"]), atol=1e-5)
+    assert found.silent.tolist() == [1]
+
+
+def test_folders_that_are_no_model_are_refused(tmp_path: Path, copy: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"config\.json is missing"):
+        Sentence(model=str(tmp_path)).encode_texts(["a"])
+    with pytest.raises(DataError, match="is a file"):
+        Sentence(model=str(tmp_path / "thesis.txt")).encode_texts(["a"])
+    with pytest.raises(DataError, match="there is no folder"):
+        Sentence(model="./no/such/folder").encode_texts(["a"])
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(DataError, match=r"only pytorch_model.bin, which can run code"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+    (copy / "pytorch_model.bin").unlink()
+    with pytest.raises(DataError, match="no weights"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+    (copy / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="does not open as a model"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+
+
+def test_a_model_that_would_need_the_internet_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=r"could not be fetched.*all-MiniLM-L6-v2.*multilingual"):
+        Sentence(model="intfloat/multilingual-e5-small").encode_texts(["a"])
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CARRIED, DEFAULT, "no_such_package")
+    with pytest.raises(MissingExtra, match=r"no-such-package.*zhiyin\[text\]"):
+        Sentence().encode_texts(["a"])
+
+
+def test_an_absent_device_is_refused() -> None:
+    encoder = TestSentence().made()
+    with pytest.raises(ConfigError, match="is not there"):
+        encoder.encode(films(), keep=False, run=Run(device="cuda:7"))
+    assert len(encoder.encode(films(), keep=False)) == 8

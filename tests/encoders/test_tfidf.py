@@ -1,0 +1,45 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from zhiyin.encoders import TFIDF
+from zhiyin.errors import DataError
+from zhiyin.testing.encoders import FILMS, TextEncoderSuite, films
+
+
+class TestTFIDF(TextEncoderSuite):
+    encoder = TFIDF
+    options = {"embedding_size": 8}
+
+    def test_all_directions_keep_the_cosines_of_the_terms(self) -> None:
+        texts = ["red red shoe", "red hat", "blue hat", "blue red shoe"]
+        encoder = TFIDF(embedding_size=100, max_share=1.0).fit(films(texts))
+        found = encoder.encode(films(texts), keep=False).values
+        assert encoder.terms == ["red", "blue", "hat", "shoe"]
+        idf = np.log(5 / np.array([4, 3, 3, 3])) + 1
+        counts = np.array([[2, 0, 0, 1], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 1]])
+        right = np.where(counts, 1 + np.log(np.maximum(counts, 1)), 0) * idf
+        right /= np.linalg.norm(right, axis=1, keepdims=True)
+        np.testing.assert_allclose(found @ found.T, right @ right.T, atol=1e-5)
+
+    def test_a_new_item_has_a_vector_without_fitting_anew(self) -> None:
+        encoder = self.made()
+        new = encoder.encode(films(["A love story of two astronauts in space"]), keep=False).values
+        assert (new @ encoder.encode(films(), keep=False).values.T).max() > 0.3
+
+    def test_words_that_nobody_used_say_nothing(self) -> None:
+        found = self.made().encode(films(["Quetzalcoatl Popocatepetl", FILMS["love"][0]]), keep=False)
+        assert found.unreadable.tolist() == [0]
+        assert found.speaks.tolist() == [False, True]
+
+    def test_categories_are_read_too(self) -> None:
+        table = pa.table({"item_id": ["1", "2", "3"], "genres": [["Film Noir", "War"], ["Film Noir"], ["War", None]]})
+        encoder = TFIDF(max_share=1.0).fit(table)
+        assert encoder.terms == ["film", "noir", "war"]
+        assert encoder.encode_texts(["a film noir"]).any()
+
+    def test_nothing_to_read_is_refused(self) -> None:
+        with pytest.raises(DataError, match="no text and no categories"):
+            TFIDF().fit(pa.table({"item_id": ["1"], "price": [1.0]}))
+        with pytest.raises(DataError, match="none is shared"):
+            TFIDF().fit(films(["one", "two"]))
