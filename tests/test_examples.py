@@ -127,3 +127,12 @@ def test_what_the_recipe_made_is_right(shop: Path) -> None:
     assert dataset.histories.session.reshape(6, 8)[0].tolist() == list(range(8))  # an hour lies between any two events
     assert dataset.user_table.column("region").to_pylist() == ["south", "north"] * 3
     assert dataset.item_titles() == [f"Thing {n}" for n in range(6)]
+
+
+def test_several_processes(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    said = run(tmp_path, ROOT / "examples" / "several_processes.py")
+    found = re.match(r"processes: 1, NDCG@10 (0\.\d+) after epoch", said)
+    assert found
+    assert float(found[1]) > 0.25
+    assert len(re.findall(r"'i\d{4}'", said)) == 3

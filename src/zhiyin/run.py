@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -15,10 +15,19 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Somebody who watches long work: a terminal bar, a log, a web page."""
+    """Somebody who watches long work: a terminal bar, a log, a web page. Who is `Told` too hears more of it."""
 
     def track(self, steps: Iterable[T], total: int | None, description: str) -> Iterator[T]:
         """Yield every step, and show how far it is."""
+        ...
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A progress that can also be told, while steps go on, how the work stands: rate, loss, time left."""
+
+    def tell(self, said: str) -> None:
+        """Show it beside the description, in place of what was told before."""
         ...
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +79,17 @@ def test_it_says_what_it_holds_out_and_what_to_do_next(zhiyin: Zhiyin, prepared:
     plain = ("-o", "epochs=2", "-o", "max_length=10")
     done = zhiyin("fit", "sasrec", "--data", prepared, "--out", model, *plain, "--checkpoint", checkpoint)
     assert (done.code, done.out) == (0, ""), done.err
-    assert done.err.startswith(f"{HELD_OUT}saved: {model}   next: zhiyin recommend ")
-    assert done.err.count("\n") == 2
-    assert [one["epoch"] for one in trained(model)["epochs"]] == [1, 2]
+    held, first, second, ended, saved = done.err.splitlines(keepends=True)
+    assert held == HELD_OUT
+    assert saved.startswith(f"saved: {model}   next: zhiyin recommend ")
+    how = trained(model)
+    assert [one["epoch"] for one in how["epochs"]] == [1, 2]
+    for line, one in zip((first, second), how["epochs"], strict=True):
+        assert line.startswith(f"sasrec: epoch {one['epoch']} of 2: ")
+        assert f"events/s, loss {one['loss']:.3f}, NDCG@10 {one['measured']:.4f} (best " in line
+    assert ended.startswith(
+        f"sasrec: best NDCG@10 {how['best']:.4f}, in epoch {how['best_epoch']} of 2; all epochs were"
+    )
     assert all(0 <= one["measured"] <= 1 for one in trained(model)["epochs"])
     assert (checkpoint / "checkpoint.json").is_file()
     settings = json.loads((model / "config.json").read_text(encoding="utf-8"))["config"]
@@ -135,6 +145,7 @@ def test_an_interrupted_training_goes_on_where_it_stood(
         stopped = zhiyin(*command)
     assert stopped.code == 130
     assert "nothing was left half-written" in stopped.err
+    assert f"the checkpoint {checkpoint} stands; the same command goes on from there\n" in stopped.err
     assert [one.name for one in tmp_path.iterdir()] == ["c"]
     (first,) = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["epochs"]
 
@@ -143,6 +154,96 @@ def test_an_interrupted_training_goes_on_where_it_stood(
     assert trained(model)["epochs"][0] == first
     assert len(trained(model)["epochs"]) == 2
     assert same_weights(model, kept / "model")
+
+
+def test_a_stopped_training_without_a_checkpoint_says_what_would_have_kept_it(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zhiyin.nn.training import Training
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "_step", stop)
+    command = ("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *TWO)
+    alone, early = zhiyin(*command), zhiyin(*command, "--checkpoint", tmp_path / "c")
+    assert (alone.code, early.code) == (130, 130)
+    assert "what was learnt is lost; --checkpoint FOLDER would have kept each epoch that was done\n" in alone.err
+    assert f"no epoch was done, so that {tmp_path / 'c'} is not there yet; the same command begins anew\n" in early.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_epochs_has_no_more_to_say_when_it_is_stopped(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zhiyin.models.item_knn import ItemKNN
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ItemKNN, "_fit", stop)
+    done = zhiyin("fit", "item_knn", "--data", prepared, "--out", tmp_path / "m")
+    assert (done.code, done.err) == (130, "error: stopped; nothing was left half-written\n")
+
+
+def test_divergence_keeps_the_last_sound_epoch_and_says_why(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    wild = (*SMALL, "-o", "epochs=3", "-o", "learning_rate=1e38", "-o", "warmup=0", "--all-events")
+    message = one_line(zhiyin, "fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *wild)
+    assert "sasrec diverged: the loss of step 2 of epoch 1 is nan, and no epoch before it was sound" in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_epochs_are_logged_elsewhere(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    module = types.ModuleType("mlflow")
+    module.set_tracking_uri = told.append  # type: ignore[attr-defined]
+    module.log_metrics = lambda values, step: told.append((step, values["loss"]))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow", module)
+    model = tmp_path / "m"
+    done = zhiyin("fit", "sasrec", "--data", prepared, "--out", model, *TWO, "--log-to", "mlflow:http://here:5000")
+    assert done.code == 0, done.err
+    assert told == ["http://here:5000", *((one["epoch"], one["loss"]) for one in trained(model)["epochs"])]
+
+
+def test_a_place_for_the_log_that_nobody_knows_is_refused(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    command = ("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *TWO, "--log-to")
+    for text in ("wandb:here", "tensorboard", "tensorboard:"):
+        assert f"'{text}' came; to log epochs, write tensorboard:FOLDER" in one_line(zhiyin, *command, text)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_net_is_compiled_if_that_is_asked_for(
+    zhiyin: Zhiyin, prepared: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("torch.compile", lambda part, dynamic: asked.append(part.__name__) or part)
+    done = zhiyin("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *TWO, "--compile")
+    assert done.code == 0, done.err
+    assert sorted(asked) == ["mix", "project"]
+    assert same_weights(tmp_path / "m", kept / "model")
+
+
+def test_a_precision_is_that_of_the_run(
+    zhiyin: Zhiyin, prepared: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *TWO, "--precision")
+    assert zhiyin(*command, "float16").code == 2
+    from zhiyin.models import _torch
+
+    monkeypatch.setattr(_torch, "bfloat16_seconds", lambda device: 1e9)
+    assert "asked to learn with bfloat16, but its products take" in one_line(zhiyin, *command, "bfloat16")
+    monkeypatch.setattr(_torch, "bfloat16_seconds", lambda device: 0.0)
+    done = zhiyin(*command, "bfloat16")
+    assert done.code == 0, done.err
+    assert not same_weights(tmp_path / "m", kept / "model")
+
+
+def test_gradients_are_not_clipped_if_so_asked(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    done = zhiyin("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *TWO, "-o", "clip=none")
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))["config"]["clip"] is None
 
 
 OTHERS: dict[str, tuple[tuple[object, ...], str]] = {
@@ -255,13 +356,16 @@ def test_a_checkpoint_in_the_folder_of_the_model_is_refused(
 
 
 def test_options_that_do_nothing_for_a_model_are_named(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
-    command = ("fit", "item_knn", "--data", prepared)
-    assert "--device and --checkpoint do nothing" in zhiyin(*command, "--out", tmp_path / "a", "--device", "cuda").err
-    assert (
-        "--device and --checkpoint do nothing"
-        in zhiyin(*command, "--out", tmp_path / "b", "--checkpoint", tmp_path / "c").err
+    command = ("fit", "item_knn", "--data", prepared, "--out")
+    given = ("--device", "cuda", "--checkpoint", tmp_path / "c", "--precision", "bfloat16", "--log-to", "mlflow")
+    one, all_of_them = (
+        zhiyin(*command, tmp_path / "a", *given[:2]),
+        zhiyin(*command, tmp_path / "b", *given, "--compile"),
     )
-    assert "--device and --checkpoint do nothing" not in zhiyin(*command, "--out", tmp_path / "d").err
+    said = "note: item_knn is no neural model: without effect are "
+    assert f"{said}--device\n" in one.err
+    assert f"{said}--device, --checkpoint, --precision, --compile, --log-to\n" in all_of_them.err
+    assert "without effect" not in zhiyin(*command, tmp_path / "d").err
 
 
 def test_users_too_short_to_hold_anything_out_are_told_what_to_do(zhiyin: Zhiyin, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.data.histories import NO_KIND, NO_SESSION, NO_TIME, Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError
@@ -49,6 +49,20 @@ def test_events_weigh_what_is_said_else_what_their_kind_weighs() -> None:
     queries = Queries.encode(asked, Vocabulary(["a", "b", "c"]), ("view", "buy"), (1.0, 5.0))
     assert queries.histories.weight is not None
     assert queries.histories.weight.tolist() == [5, 1, 1, 1, 7]
+
+
+def test_sessions_are_counted_in_each_history() -> None:
+    asked = [
+        Query.of(["a", "b", "x", "c"], sessions=["tue", "tue", "wed", "wed"]),
+        Query.of(["c"]),
+        Query.of(["a", "a"], times=[2, 1], sessions=["late", "early"]),
+    ]
+    found = Queries.encode(asked, Vocabulary(["a", "b", "c"])).histories.session
+    assert found is not None
+    assert found.tolist() == [0, 0, 1, NO_SESSION, 1, 0]
+    assert Queries.encode(asked[1:2], Vocabulary(["a", "b", "c"])).histories.session is None
+    with pytest.raises(DataError, match="2 items came with 1 sessions"):
+        Query.of(["a", "b"], sessions=["tue"])
 
 
 def test_an_unknown_kind_is_named_with_the_nearest() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,25 @@ def test_a_growing_history_is_answered_as_one_that_is_asked_whole(model) -> None
         found = live.recommend(5, now)
         assert found.ids() == whole.ids()
         np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-4, atol=1e-5)
+
+
+def test_sessions_of_a_live_history_are_told() -> None:
+    """A query by hand is answered as the same history of the data set, and so is one that grows."""
+    plain = tastes()
+    session = (np.arange(plain.n_events) // 3).astype(np.int32)
+    data = Dataset.of(replace(plain.histories, session=session), plain.item_table)
+    model = SASRec(**OPTIONS, features=("position", "session"), blind=0).fit(data, run=Run(seed=1, threads=1))
+    assert model.read == ["position", "session"]
+    row = data.queries().take(np.array([4]))
+    items, said = data.items.decode(row.histories.item), [f"s{one}" for one in row.histories.session]
+    by_hand = Query.of(items, sessions=said)
+    np.testing.assert_allclose(model._score(model.encode(by_hand)), model._score(model.encode(row)), rtol=1e-5)
+    assert not np.allclose(model._score(model.encode(Query.of(items))), model._score(model.encode(row)), rtol=1e-3)
+    live = model.live(Query.of(items[:4], sessions=said[:4]))
+    live.add(items[4:], sessions=said[4:])
+    assert live.recommend(5).ids() == model.recommend(by_hand, 5).ids()
+    with pytest.raises(DataError, match="sessions are given for the earlier events alone"):
+        live.add(["i0001"])
 
 
 def test_a_growing_history_without_times_knows_the_moment() -> None:

@@ -110,11 +110,6 @@ class TestBadInput:
         with pytest.raises(DataError, match="two events"):
             fitted(world=of_lists([0], [1], [2]))
 
-    @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "gbce"])
-    def test_a_catalogue_of_one_item(self, loss: str) -> None:
-        model = fitted(world=of_lists([0, 0, 0], n_items=1), loss=loss)
-        assert model.recommend(Query.of(["i0"]), k=1, exclude_seen=False).ids() == ["i0"]
-
     def test_a_device_that_is_not_there(self) -> None:
         with pytest.raises(ConfigError, match="'cuda:9', which is not there"):
             fitted(run=Run(device="cuda:9"))
@@ -302,6 +297,20 @@ def test_validation_stops_training_and_keeps_the_best(tmp_path) -> None:
     assert len(measured) < 40
     assert model.trained.best == max(measured)
     assert model._measure(split.validation, Run(seed=1))() == pytest.approx(model.trained.best)
+
+
+def test_codes_that_do_not_divide_the_vectors_are_refused_before_anything_is_learnt() -> None:
+    with pytest.raises(ConfigError, match="embedding_size 10 is not divided by codes 4"):
+        SASRec(embedding_size=10, codes=4)
+
+
+def test_scores_of_a_few_items_are_made_of_their_vectors_alone(monkeypatch) -> None:
+    model = fitted()
+    ids, queries = model.vocabulary.ids.to_pylist(), tastes().queries()
+    some = ids[7::-3]
+    whole = model.score(queries, ids)
+    monkeypatch.setattr(model, "_score", lambda queries: pytest.fail("all items were scored"))
+    np.testing.assert_allclose(model.score(queries, some), whole[:, 7::-3], rtol=1e-5, atol=1e-6)
 
 
 def test_product_codes_take_less_and_are_saved(tmp_path) -> None:
@@ -543,9 +552,10 @@ def test_a_device_that_is_not_there_is_refused_when_answering_too() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.parametrize("model", [SASRec, Zhiyin, HSTU, BERT4Rec, GRU4Rec])
+@pytest.mark.parametrize("model", [SASRec, Zhiyin, HSTU, BERT4Rec, GRU4Rec, GPT4Rec, TransformerXL])
 def test_a_gpu_learns_and_answers_as_the_cpu(model: type) -> None:
-    here, there = (fitted(model, dropout=0.0, run=Run(seed=1, device=one)) for one in ("cpu", "cuda"))
+    options = {"segment": 4, "memory": 4} if model is TransformerXL else {}
+    here, there = (fitted(model, dropout=0.0, **options, run=Run(seed=1, device=one)) for one in ("cpu", "cuda"))
     assert [one.loss for one in there.trained.epochs] == pytest.approx(
         [one.loss for one in here.trained.epochs], rel=1e-3
     )

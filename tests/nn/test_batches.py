@@ -440,3 +440,19 @@ def test_blocks_of_queries_hold_about_so_many_events() -> None:
     assert list(blocks(events, 1)) == [(place, place + 1) for place in range(7)]
     assert list(blocks(events, 1000)) == [(0, 7)]
     assert list(blocks(np.zeros(0, np.int64), 10)) == []
+
+
+@pytest.mark.parametrize("objective", ["next", "all_action", "masked"])
+@pytest.mark.parametrize("chosen", [False, True])
+def test_events_are_answers_as_often_as_is_said(objective: Objective, chosen: bool) -> None:
+    of, make, epochs = histories(2, 3, 5, 8, 1, 9), maker(objective, max_length=20, horizon=3, masked=0.3), 3_000
+    wanted = np.arange(of.n_events) % 3 > 0 if chosen else None
+    generator, found = np.random.default_rng(0), np.zeros(of.n_events)
+    for _ in range(epochs):
+        (windows,) = make.epoch(of, 10**6, generator, wanted)
+        target = make.training(of, windows, generator, wanted).target
+        assert target is not None
+        np.add.at(found, target.numpy(), 1 / epochs)
+    said = make.answered(of, wanted)
+    np.testing.assert_allclose(found, said, atol=4.5 * 0.8 / epochs**0.5)
+    assert (found[said == 0] == 0).all()

@@ -21,6 +21,8 @@ from zhiyin.nn.training import Plan, Trained, Training
 from zhiyin.run import Run
 
 ITEMS, WIDTH, STEPS = 30, 4, 5
+LOSSES = STEPS + 1
+"""Of an epoch: the last batch is looked at once more when it is over."""
 PLAN = Plan(epochs=6, learning_rate=0.05, schedule="cosine", warmup=1.5, average=0.9, regularization=0.01)
 
 
@@ -66,7 +68,7 @@ class Job:
         purpose: dict[str, Any] | None = None,
         net: Toy | None = None,
     ) -> None:
-        self.net, self.stop, self.steps = net or Toy(), stop, 0
+        self.net, self.stop, self.losses = net or Toy(), stop, 0
         self.training = Training(
             self.net,
             lambda generator: list(generator.integers(0, ITEMS, (STEPS, 7))),
@@ -79,8 +81,8 @@ class Job:
         )
 
     def loss(self, batch: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, int]:
-        self.steps += 1
-        if self.steps == self.stop:
+        self.losses += 1
+        if self.losses == self.stop:
             raise Interrupted
         aim = torch.as_tensor(generator.normal(size=len(batch)), dtype=torch.float32)
         return (self.net(torch.as_tensor(batch)) - aim).square().mean(), len(batch)
@@ -120,7 +122,7 @@ def left(tmp_path: Path) -> Path:
     """A checkpoint of two epochs."""
     path = tmp_path / "checkpoint"
     with pytest.raises(Interrupted):
-        Job(path, stop=2 * STEPS + 3).go()
+        Job(path, stop=2 * LOSSES + 3).go()
     return path
 
 
@@ -144,20 +146,21 @@ def test_a_training_that_is_taken_up_ends_as_if_nothing_had_happened(
     whole = Job(None, plan, measured=measured)
     right = whole.go()
     path = tmp_path / "checkpoint"
-    for stop in (2 * STEPS + 3, 1):  # in the third epoch, and once more at once
+    for stop in (2 * LOSSES + 3, 1):  # in the third epoch, and once more at once
         with pytest.raises(Interrupted):
             Job(path, plan, stop=stop, measured=measured).go()
     job = Job(path, plan, measured=measured)
     trained = job.go()
-    assert job.steps == whole.steps - 2 * STEPS  # two epochs were not made again
+    assert job.losses == whole.losses - 2 * LOSSES  # two epochs were not made again
     assert same(job.everything(), whole.everything())
     assert without_clock(trained) == without_clock(right)
     assert (trained.best, trained.best_epoch, trained.stopped) == (right.best, right.best_epoch, right.stopped)
 
 
 def test_seconds_go_on_from_the_checkpoint(left: Path) -> None:
-    seconds = [one.seconds for one in Job(left).go().epochs]
-    assert (np.diff([0.0, *seconds]) > 0).all()
+    epochs = Job(left).go().epochs
+    for seconds in ([one.seconds for one in epochs], [one.wall_seconds for one in epochs]):
+        assert (np.diff([0.0, *seconds]) > 0).all()
 
 
 @pytest.mark.parametrize("plan", [PLAN, replace(PLAN, epochs=30, patience=1)])
@@ -167,7 +170,7 @@ def test_a_training_that_is_over_returns_at_once(plan: Plan, measured: bool, tmp
     right = first.go()
     again = Job(tmp_path / "checkpoint", plan, measured=measured)
     trained = again.go()
-    assert again.steps == 0
+    assert again.losses == 0
     assert same(again.net.state_dict(), first.net.state_dict())
     assert trained == right
     assert not again.net.training
@@ -190,7 +193,7 @@ def test_a_diverged_epoch_is_not_kept(tmp_path: Path) -> None:
     job = Job(path)
     loss = job.training.loss
     job.training.loss = lambda batch, generator: (
-        loss(batch, generator)[0] * (float("nan") if job.steps > 2 * STEPS + 1 else 1.0),
+        loss(batch, generator)[0] * (float("nan") if job.losses > 2 * LOSSES + 1 else 1.0),
         len(batch),
     )
     assert job.go().diverged
@@ -200,11 +203,43 @@ def test_a_diverged_epoch_is_not_kept(tmp_path: Path) -> None:
     assert len(again.go().epochs) == PLAN.epochs  # whoever mends the cause goes on from there
 
 
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("rate", [1e38, 1e25])
+def test_what_the_last_step_of_an_epoch_spoils_is_not_written(rate: float, measured: bool, tmp_path: Path) -> None:
+    path, right = tmp_path / "checkpoint", Job(None, replace(PLAN, epochs=2, schedule="constant"), measured=measured)
+    right.go()
+    job, steps = Job(path, replace(PLAN, schedule="constant"), measured=measured), list[int]()
+    step = job.training.optimizers.step
+    job.training.optimizers.step = lambda one: (steps.append(1), step(rate if len(steps) == 3 * STEPS else one))[1]
+    assert job.go().diverged
+    assert same(job.net.state_dict(), right.net.state_dict())
+    content, arrays = json.loads((path / MARK).read_text()), load_arrays(path / WEIGHTS)
+    assert len(content["epochs"]) == 2
+    assert all(np.isfinite(one).all() for one in arrays.values())
+
+
+def test_a_training_that_is_taken_up_falls_back_to_the_checkpoint_when_it_diverges(left: Path) -> None:
+    """Nothing is measured before the fourth epoch."""
+    shutil.rmtree(left)
+    plan = replace(PLAN, measure_every=4)
+    with pytest.raises(Interrupted):
+        Job(left, plan, stop=2 * LOSSES + 1).go()
+    job = Job(left, plan)
+    loss = job.training.loss
+    job.training.loss = lambda batch, generator: (loss(batch, generator)[0] * float("nan"), len(batch))
+    assert job.go().diverged
+    again = Job(left, plan, stop=1)
+    with pytest.raises(Interrupted):
+        again.go()
+    again.training.average.swap()
+    assert same(job.net.state_dict(), again.net.state_dict())
+
+
 def test_unnamed_measurements_before_a_best_one(tmp_path: Path) -> None:
     """Nothing is best yet: minus infinity, which JSON does not know."""
     path, plan = tmp_path / "checkpoint", replace(PLAN, measure_every=4)
     with pytest.raises(Interrupted):
-        Job(path, plan, stop=STEPS + 1).go()
+        Job(path, plan, stop=LOSSES + 1).go()
     assert json.loads((path / MARK).read_text())["best"] is None
     job = Job(path, plan, stop=1)
     with pytest.raises(Interrupted):
@@ -297,7 +332,7 @@ def test_a_damaged_checkpoint_is_refused_by_name(damage: str, left: Path) -> Non
     with pytest.raises(DataError) as caught:
         job.go()
     assert str(left) in str(caught.value)
-    assert job.steps == 0
+    assert job.losses == 0
 
 
 def test_a_checkpoint_of_another_net_is_refused(left: Path) -> None:
@@ -324,7 +359,7 @@ def test_what_takes_the_place_of_a_checkpoint_meanwhile_is_not_replaced(tmp_path
     job = Job(path)
 
     def loss(batch: np.ndarray, generator: np.random.Generator) -> tuple[Tensor, int]:
-        if job.steps == STEPS + 1:
+        if job.losses == LOSSES + 1:
             shutil.rmtree(path)
             path.mkdir()
             (path / "cat.jpg").write_bytes(b"miaow")
@@ -341,4 +376,4 @@ def test_a_place_that_cannot_be_written_is_told_before_the_first_epoch(tmp_path:
     job = Job(tmp_path / "file" / "checkpoint")
     with pytest.raises(DataError, match="cannot keep a checkpoint in"):
         job.go()
-    assert not job.steps
+    assert not job.losses

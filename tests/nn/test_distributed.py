@@ -87,15 +87,22 @@ def toy(
     """Move rows of a table to 1."""
     torch.manual_seed(1)
     net = Toy(sparse)
+    steps: list[int] = []
+
+    def batches(_: np.random.Generator) -> list[np.ndarray]:
+        steps.clear()
+        return windows
 
     def loss(batch: Any, generator: np.random.Generator) -> tuple[Tensor, int]:
-        each(generator)
+        if len(steps) < len(windows):  # after them, the first rank alone looks at the last batch once more
+            steps.append(1)
+            each(generator)
         rows = torch.as_tensor(batch)
         found = net.table.all()[rows] if whole else net.table(rows)
         return (found - 1).square().sum(1).mean(), len(batch)
 
     plan = Plan(epochs=epochs, learning_rate=0.05, regularization=0.1)
-    return Training(net, lambda _: windows, loss, measure, plan, run, watch=watch)
+    return Training(net, batches, loss, measure, plan, run, watch=watch)
 
 
 ROWS = [np.array([1, 2, 2, 3, 9]), np.array([4]), np.array([5, 1, 7])]

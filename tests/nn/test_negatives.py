@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from zhiyin.data.histories import Histories
+from zhiyin.nn.batches import BatchMaker, Objective
 from zhiyin.nn.negatives import NegativeSampler, Sampler
+from zhiyin.nn.reading import Reading
 
 KINDS: list[Sampler] = ["uniform", "popularity", "mixed", "in_batch"]
 COUNTS = np.array([0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 0, 55])
@@ -57,6 +60,27 @@ def test_in_batch_items_are_drawn_as_often_as_the_sampler_says(n: int, size: int
     np.testing.assert_allclose(expected[drawn], (1 - (1 - SHARE) ** min(n, size))[drawn], rtol=1e-5)
     noise = np.sqrt(expected * (1 - expected) / draws) + 1 / draws
     assert (np.abs(found - expected)[drawn] < 4.5 * noise[drawn]).all()
+
+
+@pytest.mark.parametrize("objective", ["next", "all_action"])
+def test_in_batch_items_of_real_batches_are_drawn_as_often_as_the_sampler_says(objective: Objective) -> None:
+    """Item 0 opens every history and is never an answer; others stand at any place behind it."""
+    generator = np.random.default_rng(0)
+    of = Histories.of_lists([[0, *generator.choice(11, 2 + n % 4, p=SHARE[1:]) + 1] for n in range(400)])
+    make = BatchMaker(Reading((), 9), 9, objective, horizon=2)
+    counts = np.bincount(of.item, make.answered(of), len(COUNTS))
+    assert counts[0] == 0
+    sampler, found, expected, n = NegativeSampler("in_batch", counts, 8, corrected=True), np.zeros(12), np.zeros(12), 0
+    for _ in range(60):
+        for windows in make.epoch(of, 40, generator):
+            target = make.training(of, windows, generator).target
+            assert target is not None
+            drawn = sampler.draw(generator, target)
+            assert drawn.log_expected is not None
+            found[drawn.items.numpy()] += 1
+            expected[drawn.items.numpy()] = np.exp(drawn.log_expected.numpy())
+            n += 1
+    np.testing.assert_allclose(found / n, expected, atol=0.03)
 
 
 @pytest.mark.parametrize("n", [1, 5, 12, 500])

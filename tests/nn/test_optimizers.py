@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zhiyin.nn.encoder import TransformerEncoder
 from zhiyin.nn.items import PlainItems
-from zhiyin.nn.optimizers import BETAS, EPSILON, Optimizers, RowAdam
+from zhiyin.nn.optimizers import BETAS, EPSILON, Optimizers, RowAdam, are_finite
 
 ROWS, WIDTH, RATE = 9, 4, 0.01
 
@@ -248,3 +248,15 @@ def test_what_another_net_remembered_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match="the weight is"):
             Optimizers(encoder(True), RATE).restore(changed)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_one_number_that_is_none_is_found(value: float, kind: torch.dtype) -> None:
+    sound = [torch.zeros(0), torch.arange(3), torch.ones(2, 3, dtype=kind), nn.Parameter(torch.full((4,), 1e38))]
+    assert are_finite(sound)
+    spoilt = torch.ones(2, 3, dtype=kind)
+    spoilt[1, 1] = value
+    assert not are_finite([*sound, spoilt])
+    assert are_finite([])
+    assert are_finite([torch.arange(3)])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.data.histories import NO_KIND, NO_SESSION, NO_TIME, Histories
 from zhiyin.nn.reading import MOMENT, SECOND, SPANS, STEPS, VALUES, Feature, Reading, span_buckets
 
 ALL: tuple[Feature, ...] = ("position", "wait", "gap", "hour", "weekday", "kind", "value", "session")
@@ -96,6 +96,7 @@ def test_session_counts_its_events_in_steps_that_double() -> None:
     assert found[-1] == STEPS - 1
     # another session, or another window of the same one, begins anew
     assert read("session", position=[0, 1, 2, 3, 4, 0, 1], session=[0, 0, 1, 1, 1, 1, 1]) == [0, 1, 0, 1, 2, 0, 1]
+    assert read("session", position=[0, 1, 2], session=[NO_SESSION] * 3) == [STEPS] * 3
 
 
 # ---------------------------------------------------------------------- what is not known

@@ -2,7 +2,9 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from zhiyin.run import Run
 
 ROWS, WIDTH, BATCH = 60, 4, 10
 STEPS = ROWS // BATCH
+LOSSES = STEPS + 1
+"""Of an epoch: the last batch is looked at once more when it is over."""
 FAST = Plan(epochs=5, learning_rate=0.05)
 
 
@@ -161,7 +165,7 @@ def test_random_state_of_torch_survives_an_error() -> None:
 
 def test_a_gradient_is_clipped() -> None:
     moved = []
-    for clip in (0.0, 1e-12):
+    for clip in (None, 1e-12):
         own = net_of()
         training(Plan(epochs=1, learning_rate=0.05, clip=clip), net=own).go()
         moved.append(float((own[0].weight - net_of()[0].weight).detach().abs().max()))
@@ -175,23 +179,93 @@ def test_watchers_are_told_of_every_epoch() -> None:
     assert all(one.measured == 1.0 for one in told)
 
 
-def test_progress_is_shown() -> None:
-    said: list[tuple[int | None, str]] = []
+class Bar:
+    """Notes what it is asked to show, and whether it was put away."""
 
-    class Bar:
-        def track(self, steps: Any, total: int | None, description: str) -> Iterator[Any]:
-            said.append((total, description))
+    def __init__(self) -> None:
+        self.shown, self.closed = list[tuple[int | None, str]](), 0
+
+    def track(self, steps: Any, total: int | None, description: str) -> Iterator[Any]:
+        self.shown.append((total, description))
+        try:
             yield from steps
+        finally:
+            self.closed += 1
 
+
+class Listener(Bar):
+    """Hears how the work stands, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[int, str]] = []
+
+    def tell(self, said: str) -> None:
+        self.heard.append((len(self.shown), said))
+
+
+def watched(progress: Bar, measure: Callable[[], float] | None = lambda: 0.25, epochs: int = 2) -> Trained:
     own = net_of()
-    plan = Plan(epochs=2)
-    Training(
-        own, batches, lambda rows, _: (error_of(own, rows), len(rows)), lambda: 0.25, plan, Run(progress=Bar())
-    ).go()
-    assert [total for total, _ in said] == [STEPS, STEPS]
-    assert "epoch 1 of 2" in said[0][1]
-    for part in ("validation 0.2500 at 1", "loss ", "events/s", " s more"):
-        assert part in said[1][1]
+    run, loss = Run(progress=progress), lambda rows, _: (error_of(own, rows), len(rows))
+    return Training(own, batches, loss, measure, Plan(epochs=epochs), run, "toy", metric="NDCG@10").go()
+
+
+def test_progress_is_shown() -> None:
+    bar = Bar()
+    watched(bar)
+    assert [total for total, _ in bar.shown] == [STEPS, STEPS]
+    assert bar.shown[0][1] == "toy: epoch 1 of 2"
+    for part in ("toy: epoch 2 of 2", "NDCG@10 0.2500 (best 0.2500 in epoch 1)", "loss ", "events/s", " s more"):
+        assert part in bar.shown[1][1]
+    assert bar.closed == 2
+
+
+def test_who_listens_hears_within_an_epoch_how_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zhiyin.nn.telling.OFTEN", 0.0)
+    bar, values = Listener(), iter([0.5, 0.25])
+    trained = watched(bar, lambda: next(values))
+    assert [said for _, said in bar.shown] == ["toy: epoch 1 of 2", "toy: epoch 2 of 2"]
+    assert [epoch for epoch, _ in bar.heard] == [1] * STEPS + [2] * STEPS
+    first, second = bar.heard[:STEPS], bar.heard[STEPS:]
+    for _, said in bar.heard:
+        for part in (" events/s, loss ", ", at most ", " more"):
+            assert part in said
+    assert all("NDCG" not in said for _, said in first)
+    assert all("NDCG@10 0.5000 (best 0.5000 in epoch 1)" in said for _, said in second)
+    for heard, epoch in ((first, trained.epochs[0]), (second, trained.epochs[1])):
+        assert f"loss {epoch.loss:.3f}" in heard[-1][1]  # the mean of what was done so far: at last, of all
+        assert len({said.partition("loss ")[2] for _, said in heard}) > 1  # and it moves
+
+
+def test_a_bar_is_put_away_when_training_breaks_off() -> None:
+    bar, own = Bar(), net_of()
+
+    def loss(batch: Any, _: Any) -> tuple[Tensor, int]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Training(own, batches, loss, None, FAST, Run(progress=bar)).go()
+    assert bar.closed == 1, "though the traceback is still held"
+    del caught
+
+
+def test_each_epoch_has_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    values = iter([0.5, 0.25])
+    with caplog.at_level(logging.INFO, "zhiyin.nn.telling"):
+        trained = watched(Bar(), lambda: next(values))
+    first, second = (one.getMessage() for one in caplog.records)
+    assert first.startswith("toy: epoch 1 of 2: ")
+    assert f"loss {trained.epochs[0].loss:.3f}, NDCG@10 0.5000 (best 0.5000 in epoch 1), at most " in first
+    assert second.endswith(f"loss {trained.epochs[1].loss:.3f}, NDCG@10 0.2500 (best 0.5000 in epoch 1)")
+
+
+def test_the_clock_on_the_wall_counts_what_measuring_takes() -> None:
+    def measure() -> float:
+        time.sleep(0.02)
+        return 0.0
+
+    trained = watched(Bar(), measure, epochs=3)
+    assert [one.wall_seconds - one.seconds >= 0.02 * one.epoch for one in trained.epochs] == [True] * 3
 
 
 # ---------------------------------------------------------------------- what is kept
@@ -345,12 +419,13 @@ def test_steps_are_made_at_the_rate_of_their_time() -> None:
 
 
 def bad_from(epoch: int, value: float, own: nn.Module) -> Callable[..., tuple[Tensor, int]]:
+    """A loss that is spoilt from the third step of an epoch on."""
     calls = [0]
 
     def loss(batch: np.ndarray, _: np.random.Generator) -> tuple[Tensor, int]:
         calls[0] += 1
         found = error_of(own, batch)
-        return (found * value if calls[0] > (epoch - 1) * STEPS + 2 else found), len(batch)
+        return (found * value if calls[0] > (epoch - 1) * LOSSES + 2 else found), len(batch)
 
     return loss
 
@@ -370,11 +445,111 @@ def test_divergence_after_a_measurement_keeps_the_best_weights(value: float, cap
         assert part in message
 
 
-def test_divergence_before_a_measurement_is_an_error() -> None:
+def test_divergence_in_the_first_epoch_is_an_error() -> None:
     own = net_of()
-    job = training(Plan(epochs=20, measure_every=5), lambda: 1.0, own, bad_from(2, math.nan, own))
-    with pytest.raises(DataError, match=r"toy diverged: the loss of step 3 of epoch 2 is nan.*smaller learning_rate"):
+    job = training(Plan(epochs=20), lambda: 1.0, own, bad_from(1, math.nan, own))
+    said = r"toy diverged: the loss of step 3 of epoch 1 is nan, and no epoch before it was sound; .*smaller learning_"
+    with pytest.raises(DataError, match=said):
         job.go()
+
+
+@pytest.mark.parametrize("measure", [None, lambda: 1.0])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_divergence_before_a_measurement_keeps_the_last_sound_epoch(
+    measure: Callable[[], float] | None, average: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = net_of()
+    training(Plan(epochs=3, learning_rate=0.05, average=average), net=right).go()
+    own = net_of()
+    plan = Plan(epochs=20, learning_rate=0.05, average=average, measure_every=5)
+    trained = training(plan, measure, own, bad_from(4, math.nan, own)).go()
+    assert same(weights(own), weights(right))
+    assert not own.training
+    assert (trained.diverged, trained.best_epoch, len(trained.epochs)) == (True, 0, 3)
+    (message,) = [one.getMessage() for one in caplog.records]
+    for part in ("step 3 of epoch 4 is nan", "the weights of epoch 3, the last sound one, are kept", "learning_rate"):
+        assert part in message
+
+
+OVERFLOWS = {
+    1e39: "the weights after epoch {} are not finite",
+    1e25: "is inf, before",
+    1e6: "the loss after epoch {} is",
+}
+"""Learning rates, and what they do to a net in one step."""
+
+
+def leaping(job: Training, epoch: int, rate: float) -> Training:
+    """A training with an absurd learning rate in the last step of an epoch."""
+    made, step = list[int](), job.optimizers.step
+
+    def leap(learning_rate: float) -> None:
+        made.append(1)
+        step(rate if len(made) == epoch * STEPS else learning_rate)
+
+    job.optimizers.step = leap  # type: ignore[method-assign]
+    return job
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("rate", OVERFLOWS)
+def test_what_the_last_step_of_an_epoch_spoils_is_neither_measured_nor_kept(
+    rate: float, average: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    script, told = Script([1, 2, 9]), list[Epoch]()
+    plan = Plan(epochs=6, learning_rate=0.05, average=average)
+    trained = leaping(training(plan, script, script.net, watch=told.append), 3, rate).go()
+    assert OVERFLOWS[rate].format(3) in trained.stopped
+    assert (trained.diverged, trained.best, trained.best_epoch) == (True, 2, 2)
+    assert len(script.seen) == len(trained.epochs) == len(told) == 2
+    assert same(weights(script.net), script.seen[1])
+    assert "the best weights, of epoch 2, are kept" in caplog.text
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("rate", OVERFLOWS)
+def test_what_the_last_step_of_an_epoch_spoils_is_not_kept_where_nothing_is_measured(
+    rate: float, average: float
+) -> None:
+    plan, right, own = Plan(epochs=3, learning_rate=0.05, average=average), net_of(), net_of()
+    training(replace(plan, epochs=2), net=right).go()
+    trained = leaping(training(plan, net=own), 3, rate).go()  # no step comes after it that would notice
+    assert (trained.diverged, len(trained.epochs)) == (True, 2)
+    assert OVERFLOWS[rate].format(3) in trained.stopped
+    assert same(weights(own), weights(right))
+
+
+@pytest.mark.parametrize("measure", [None, lambda: 1.0])
+@pytest.mark.parametrize("rate", OVERFLOWS)
+def test_one_epoch_with_an_absurd_learning_rate_stops_with_the_reason(
+    measure: Callable[[], float] | None, rate: float
+) -> None:
+    own = net_of()
+    job = leaping(training(Plan(epochs=1, learning_rate=0.05), measure, own), 1, rate)
+    with pytest.raises(DataError, match=r"toy diverged: the .* after epoch 1 (is|are) .*no epoch before it was sound"):
+        job.go()
+
+
+def test_one_copy_of_the_weights_is_held_at_most() -> None:
+    """That of the last epoch until one is the best, and then that one, in the same memory."""
+    places: list[tuple[set[int], set[int]]] = []
+
+    def watch(_: Epoch) -> None:
+        places.append(tuple({one.data_ptr() for one in kept.values()} for kept in (job.last_weights, job.best_weights)))
+
+    job = training(Plan(epochs=5), Script([math.nan, math.nan, 1, 0.5]), watch=watch)
+    job.measure.net = job.net
+    job.measure.values.append(2)
+    job.go()
+    held = places[0][0]
+    assert held
+    assert places == [(held, set()), (held, set()), *[(set(), held)] * 3]
+
+
+def test_a_last_epoch_is_held_no_second_time() -> None:
+    job = training(Plan(epochs=1))
+    job.go()
+    assert job.last_weights == job.best_weights == {}
 
 
 def test_a_bad_loss_makes_no_step() -> None:
@@ -407,10 +582,14 @@ def test_nothing_to_learn_from_is_nothing_learnt() -> None:
 
 
 def test_how_it_went_is_written_and_read(tmp_path: Path) -> None:
-    one = Trained([Epoch(1, 0.5, 0.4, 3.2, 100), Epoch(2, 1.0, 0.8, 2.9, 100, 0.25)], 0.25, 2, "enough", False)
+    epochs = [Epoch(1, 0.5, 0.4, 3.2, 100), Epoch(2, 1.0, 0.8, 2.9, 100, 0.25, 1.5)]
+    one = Trained(epochs, 0.25, 2, "enough", False, "NDCG@10")
     for trained in (one, Trained()):
         trained.write(tmp_path / "training.json")
         assert Trained.read(tmp_path / "training.json") == trained
+    older = one.to_dict()
+    del older["metric"], older["epochs"][1]["wall_seconds"]
+    assert Trained.of_dict(older) == Trained([epochs[0], replace(epochs[1], wall_seconds=0.0)], 0.25, 2, "enough")
     (tmp_path / "training.json").write_text('{"best": 1, "epochs": [{"no": 1}]}')
     with pytest.raises(DataError, match="damaged"):
         Trained.read(tmp_path / "training.json")

@@ -3,9 +3,9 @@ import types
 
 import pytest
 
-from zhiyin.errors import MissingExtra
+from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.nn.training import Epoch
-from zhiyin.nn.watching import mlflow, numbers, tensorboard
+from zhiyin.nn.watching import mlflow, numbers, tensorboard, watch_of
 
 
 def epoch(measured: float | None = 0.5) -> Epoch:
@@ -21,9 +21,12 @@ def test_mlflow_is_told_each_epoch(monkeypatch) -> None:
     told = []
     module = types.ModuleType("mlflow")
     module.log_metrics = lambda values, step: told.append((values, step))
+    module.set_tracking_uri = told.append
     monkeypatch.setitem(sys.modules, "mlflow", module)
     mlflow()(epoch())
     assert told == [(numbers(epoch()), 3)]
+    mlflow("http://here:5000")(epoch())
+    assert told[1:] == ["http://here:5000", (numbers(epoch()), 3)]
 
 
 def test_tensorboard_is_told_each_epoch(monkeypatch, tmp_path) -> None:
@@ -51,3 +54,15 @@ def test_what_is_not_installed_says_how_to_have_it(watch, module, monkeypatch) -
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match="pip install"):
         watch() if watch is mlflow else watch("logs")
+
+
+def test_who_watches_may_be_said_in_words(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("zhiyin.nn.watching.tensorboard", lambda folder: asked.append(("tensorboard", folder)))
+    monkeypatch.setattr("zhiyin.nn.watching.mlflow", lambda address: asked.append(("mlflow", address)))
+    for text in ("tensorboard:logs/one", "mlflow:http://here:5000", "mlflow"):
+        watch_of(text)
+    assert asked == [("tensorboard", "logs/one"), ("mlflow", "http://here:5000"), ("mlflow", None)]
+    for text in ("tensorboard", "tensorboard:", "wandb:x", ""):
+        with pytest.raises(ConfigError, match="write tensorboard:FOLDER, mlflow:ADDRESS or mlflow"):
+            watch_of(text)

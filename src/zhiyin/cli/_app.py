@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from zhiyin._processes import rank_and_size
 from zhiyin.cli import (
     compare,
     data,
@@ -21,6 +22,7 @@ from zhiyin.cli import (
     recommend,
     tune,
 )
+from zhiyin.errors import ConfigError
 
 
 class Unread(Exception):  # noqa: N818 - nothing failed
@@ -59,11 +61,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
     """A recommender that understands its users: raw events in; compared, explained recommendations out."""
+    together = rank_and_size()
+    if together is not None and context.invoked_subcommand not in (None, "fit"):
+        raise ConfigError(
+            f"torchrun started {together[1]} processes, but only `zhiyin fit` of a sequence model shares its work; run "
+            f"`zhiyin {context.invoked_subcommand}` without torchrun"
+        )
 
 
 app.command("quickstart")(quickstart.quickstart)

@@ -6,10 +6,14 @@ anything, also what a terminal would obey.
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
+
+from zhiyin._processes import is_first
 
 T = TypeVar("T")
 
@@ -24,8 +28,9 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def note(message: str) -> None:
-    """Print one line to standard error."""
-    _console(stderr=True).print(plain(message), soft_wrap=True)
+    """Print one line to standard error; of several processes that work together, the first one does."""
+    if is_first():
+        _console(stderr=True).print(plain(message), soft_wrap=True)
 
 
 def say(*parts: Any, wrap: bool = True) -> None:
@@ -125,14 +130,27 @@ def _console(stderr: bool = False) -> Any:
 class Bars:
     """Progress bars on standard error, with rate and time left; nothing where that is no terminal."""
 
+    def __init__(self) -> None:
+        self._drawn: list[Any] = []
+        """What is drawn at the moment, the innermost last."""
+
     def track(self, steps: Iterable[T], total: int | None, description: str) -> Iterator[T]:
         """Yield every step and move a bar."""
         console = _console(stderr=True)
-        if not console.is_terminal:
+        if not (console.is_terminal and is_first()):
             yield from steps
             return
         with _bar(console) as progress:
-            yield from progress.track(steps, total=total, description=plain(description))
+            self._drawn.append(progress)
+            try:
+                yield from progress.track(steps, total=total, description=plain(description))
+            finally:
+                self._drawn.remove(progress)
+
+    def tell(self, said: str) -> None:
+        """Show how the work stands, in a line of its own below the bar."""
+        for progress in self._drawn[-1:]:
+            progress.update(progress.task_ids[0], said=said)
 
 
 def _bar(console: Any) -> Any:
@@ -145,7 +163,16 @@ def _bar(console: Any) -> Any:
         TimeRemainingColumn,
     )
 
-    return Progress(
+    class Standing(Progress):
+        """A bar, and below it how the work stands."""
+
+        def get_renderables(self) -> Iterator[Any]:
+            yield from super().get_renderables()
+            for task in self.tasks:
+                if said := task.fields.get("said"):
+                    yield f"  [dim]{plain(said)}[/]"
+
+    return Standing(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -154,3 +181,27 @@ def _bar(console: Any) -> Any:
         console=console,
         transient=True,
     )
+
+
+@contextmanager
+def logged(name: str) -> Iterator[None]:
+    """Where no bars are drawn, print what a logger says while a block of `with` goes on: a line for each message."""
+    if _console(stderr=True).is_terminal:
+        yield
+        return
+    logger, handler = logging.getLogger(name), _Notes()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Notes(logging.Handler):
+    """Log lines as notes on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())

@@ -23,6 +23,9 @@ NO_TIME = np.iinfo(np.int64).min
 NO_KIND = 255
 """The kind of an event whose kind is not known."""
 
+NO_SESSION = -1
+"""The session of an event whose session is not known."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histories:
@@ -31,7 +34,7 @@ class Histories:
     Shapes: `offsets` (n + 1,) int64; the others (n_events,): `item` int32, `time` int64 (microseconds since 1970, or
     the place in the history where only the order is known; `NO_TIME` for none), `value` float32 (a rating, a watch
     ratio; NaN for none), `kind` uint8 (a number in `Dataset.kinds`; `NO_KIND` for none), `weight` float32 (how much it
-    speaks for the item; 1 when absent), `session` int32 (counts from 0 inside a history).
+    speaks for the item; 1 when absent), `session` int32 (counts from 0 inside a history; `NO_SESSION` for none).
     """
 
     offsets: LongVector

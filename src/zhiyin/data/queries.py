@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from zhiyin.arrays import AnyArray, FloatVector, IntVector, LongVector
-from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.data.histories import NO_KIND, NO_SESSION, NO_TIME, Histories
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError, unknown
 
@@ -40,6 +40,7 @@ class Query:
     user_id: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] | None = None
+    sessions: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -52,18 +53,20 @@ class Query:
         user_id: str | None = None,
         context: Mapping[str, Any] | None = None,
         weights: Sequence[float] | None = None,
+        sessions: Sequence[str] | None = None,
     ) -> Query:
         """Build a query by hand: item ids, oldest first; times and `now` as datetimes or microseconds since 1970.
 
         A datetime without a zone is UTC. Events whose times fall are put in the order of their times when it is asked.
         `weights` tell how much each event speaks for its item; by default what training found for events of its kind.
+        `sessions` name the session of each event; equal names are one session.
 
         Raises:
             DataError: a column is not as long as the history, a time is none, or a weight is no number.
         """
         if isinstance(items, str):
             raise DataError(f"a history is a list of item ids, but one text came: {items!r}")
-        columns = {"times": times, "values": values, "kinds": kinds, "weights": weights}
+        columns = {"times": times, "values": values, "kinds": kinds, "weights": weights, "sessions": sessions}
         for name, column in columns.items():
             if column is not None and len(column) != len(items):
                 raise DataError(f"{len(items)} items came with {len(column)} {name}; one for each is expected")
@@ -78,6 +81,7 @@ class Query:
             user_id,
             dict(context or {}),
             None if weights is None else tuple(float(one) for one in weights),
+            None if sessions is None else tuple(str(one) for one in sessions),
         )
 
 
@@ -130,6 +134,7 @@ class Queries:
             value=_column(queries, "values", np.nan, np.float32),
             kind=kind,
             weight=_weights(queries, kind, kind_weights),
+            session=_sessions(queries),
         )
         known = numbers >= 0
         missing = np.add.reduceat(np.append(~known, False), full.offsets[:-1]) if len(queries) else np.zeros(0)
@@ -247,6 +252,20 @@ def _weights(queries: Sequence[Query], kind: AnyArray | None, kind_weights: Sequ
     if stated is None:
         return by_kind
     return np.where(np.isnan(stated), np.float32(1) if by_kind is None else by_kind, stated)
+
+
+def _sessions(queries: Sequence[Query]) -> IntVector | None:
+    """(n_events,) the sessions of each history counted from 0, `NO_SESSION` where they are not said."""
+    if all(query.sessions is None for query in queries):
+        return None
+    found: list[int] = []
+    for query in queries:
+        if query.sessions is None:
+            found += [NO_SESSION] * len(query.items)
+        else:
+            number = {name: place for place, name in enumerate(dict.fromkeys(query.sessions))}
+            found += [number[name] for name in query.sessions]
+    return np.array(found, np.int32)
 
 
 def microseconds(moment: Moment) -> int:

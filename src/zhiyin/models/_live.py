@@ -42,6 +42,7 @@ class LiveHistory:
         times: Sequence[Moment] | None = None,
         values: Sequence[float] | None = None,
         kinds: Sequence[str] | None = None,
+        sessions: Sequence[str] | None = None,
     ) -> None:
         """Add events, oldest first, at the end of the history.
 
@@ -49,7 +50,7 @@ class LiveHistory:
             DataError: a column is given for the new events and not for the earlier ones, or the other way round; the
                 new events are older than those before them; or a kind is not known.
         """
-        new, old = Query.of(items, times, values, kinds), self.query
+        new, old = Query.of(items, times, values, kinds, sessions=sessions), self.query
         self.model.encode(new)  # refuses a kind that is not known
         self.query = replace(
             old,
@@ -57,6 +58,7 @@ class LiveHistory:
             times=_joined(old, new, "times"),
             values=_joined(old, new, "values"),
             kinds=_joined(old, new, "kinds"),
+            sessions=_joined(old, new, "sessions"),
             weights=None,
             now=None,  # a moment that was given for what was known then
         )

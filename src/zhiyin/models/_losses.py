@@ -45,8 +45,8 @@ def loss_of(
 
     n_items = net.items.n_items
     name = own.loss_for(n_items)
-    asked = histories.item if wanted is None else histories.item[wanted]
-    counts = np.bincount(asked, minlength=n_items)
+    often = maker.answered(histories, wanted) if own.negatives == "in_batch" else wanted
+    counts = np.bincount(histories.item, often, n_items)
     sampler = NegativeSampler(own.negatives, counts, own.n_negatives, own.corrected)
     beta = gbce_beta(sampler.n, n_items, own.calibration) if name == "gbce" else 1.0
     prior = base_rate(sampler.n, beta)

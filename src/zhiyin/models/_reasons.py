@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zhiyin.arrays import FloatVector
+from zhiyin.arrays import FloatMatrix, FloatVector, IntVector
 from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.models._filling import FILLED
+from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from zhiyin.models.base import Recommender
@@ -20,6 +22,22 @@ def reasons_for(
 ) -> tuple[tuple[tuple[Reason, ...], ...], ...]:
     """Per query and listed item at most `most` reasons, the strongest first."""
     return tuple(_of_query(model, found, batch.slice(row, row + 1), row, most) for row in range(len(found)))
+
+
+def leave_one_out(model: Recommender, query: Queries, items: IntVector) -> FloatMatrix:
+    """(n_events, n_items) the drop of the evidence for each item when an event of one query's history is left out."""
+    n, rows = query.histories.n_events, model._rows(Run())
+    events = np.arange(n)
+    parts = [model._evidence(query, items)]
+    for start in range(0, n, rows):
+        left_out = events[start : start + rows]
+        copies = query.take(np.zeros(len(left_out), np.int64))
+        kept = copies.histories.keep((events != left_out[:, None]).ravel())
+        parts.append(model._evidence(replace(copies, histories=kept), items))
+    scores = np.concatenate(parts)
+    scores = np.where(np.isfinite(scores), scores, 0)
+    found: FloatMatrix = (scores[:1] - scores[1:]).astype(np.float32)
+    return found
 
 
 def _of_query(

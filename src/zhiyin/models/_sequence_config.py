@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from zhiyin.config import Config, Search, names, setting
+from zhiyin.encoders._reader import Reader, reader_of
 from zhiyin.nn.reading import Feature
 
 SOFTMAX_ITEMS = 5_000
@@ -42,6 +43,18 @@ class SequenceConfig(Config):
     """What is told of an event beside its item; what the data lack is left out."""
     item_features: tuple[str, ...] = ()
     """Columns of the item table (text, lists of text, numbers) whose values have vectors that their items share."""
+    text: Literal["none", "initial", "frozen", "added", "null_space"] = "none"
+    """How what items say enters their vectors. `initial`: as their first values; `frozen`: as all there is of them,
+    through a learnt map; `added`: that, and a vector of each item's own; `null_space`: as the first `text_size`
+    numbers, unchanged, an item's own being the others. But for `initial`, items without events are known by it."""
+    encoder: Reader = Reader()
+    """Who reads them: the name of an encoder, or `{"encoder": ..., "settings": {...}}`."""
+    text_size: int = setting(64, ge=1, le=4096, search=Search(16, 128, log=True))
+    """The numbers in which what an item says is told: the leading directions of the encoder's vectors."""
+    gate: float = setting(0.0, ge=0)
+    """An item of n events has n / (n + gate) of its own vector; the fewer, the more it is what it says."""
+    hidden_ids: float = setting(0.0, ge=0, lt=1)
+    """The share of items that are what they say alone in a training step, so that items without events are no news."""
     user_features: tuple[str, ...] = ()
     """Columns of the user table (text, numbers) that are told of each event. A query says them in its `context`, or
     names a user: what the table says of users is kept in the model."""
@@ -65,6 +78,9 @@ class SequenceConfig(Config):
     """Epochs in which the learning rate rises to its full value."""
     regularization: float = setting(0.0, ge=0)
     """Decay of the matrices."""
+    clip: float | None = setting(1.0, gt=0)
+    """Gradients are scaled down to this length at most; None (in text, none) for no limit. Item tables whose rows learn
+    one by one (of 200,000 items on) are not: a row moves by about the learning rate, however long its gradient."""
     average: float = setting(0.998, ge=0, lt=1)
     """Decay of the moving average of the weights, which is what is kept; 0 for none. Item tables whose rows learn one
     by one (of 200,000 items on) are kept as they are."""
@@ -80,6 +96,38 @@ class SequenceConfig(Config):
     def _several(cls, value: Any) -> Any:
         return names(value)
 
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return reader_of(value)
+
+    @model_validator(mode="after")
+    def _widths(self) -> Self:
+        what = f"embedding_size {self.embedding_size}"
+        if self.own_width <= 0:
+            raise ValueError(f"text_size {self.text_size} leaves nothing of {what} for an item's own")
+        if self.codes and self.own_width % self.codes:
+            left = f" less text_size {self.text_size}" if self.text == "null_space" else ""
+            raise ValueError(f"{what}{left} is not divided by codes {self.codes}")
+        if self.codes and self.text == "initial":
+            raise ValueError("codes are shared by items, so that text cannot be their first values; take text=added")
+        return self
+
+    @property
+    def tells_text(self) -> bool:
+        """Whether what items say is a part of their vectors for good."""
+        return self.text in ("frozen", "added", "null_space")
+
+    @property
+    def own_width(self) -> int:
+        """The length of what an item has of its own, at least."""
+        return self.embedding_size - (self.text_size if self.text == "null_space" else 0)
+
     def idle(self, n_items: int) -> dict[str, str]:
         """The settings that were changed but do nothing beside the others, each with the reason."""
         whys = self._without_use(self.loss_for(n_items))
@@ -94,6 +142,12 @@ class SequenceConfig(Config):
         if loss == "softmax":
             why = "loss softmax holds answers against all items"
             found |= dict.fromkeys(("n_negatives", "negatives", "corrected"), why)
+        if self.text == "none":
+            found |= dict.fromkeys(("encoder", "text_size"), "text is none")
+        if self.text in ("none", "initial", "frozen"):
+            found |= dict.fromkeys(("gate", "hidden_ids"), f"text is {self.text}")
+        if self.text == "frozen":
+            found["codes"] = "items have nothing of their own under text=frozen"
         if loss != "gbce":
             found["calibration"] = f"loss {loss} is not calibrated"
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +24,8 @@ from zhiyin.models._answers import answers, digest, known_items, longest_window,
 from zhiyin.models._losses import loss_of
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
+from zhiyin.models._tables import N_CODES, Known, begin, item_table_of, own_table
+from zhiyin.models._texts import ItemTexts, saved_texts, shares
 from zhiyin.models._torch import device_of, precision_of, torch_of, torch_threads
 from zhiyin.models.base import VectorRecommender
 from zhiyin.run import Run
@@ -55,9 +57,6 @@ SMALLEST_BATCH = 256
 
 WEIGHTS, TRAINED = "weights.safetensors", "training.json"
 
-N_CODES = 256
-"""Different codes in each part of an item's vector: a byte each."""
-
 
 class SequenceRecommender(VectorRecommender):
     """Score by the product of the last state of a history and the vector of an item; a model writes `_net`."""
@@ -83,6 +82,10 @@ class SequenceRecommender(VectorRecommender):
     """(n_items, n_values) the features of items, if there are any; saved with the net."""
     users: UserSides | None = None
     """The features of users, if there are any."""
+    texts: ItemTexts | None = None
+    """Who reads the items, where what they say is told."""
+    said: FloatMatrix | None = None
+    """(n_items, s) what items say, where it is told; saved with the net."""
 
     def _net(self, sizes: dict[str, int]) -> Encoder:
         """The net, with its first weights; `sizes` are those of the features."""
@@ -91,26 +94,17 @@ class SequenceRecommender(VectorRecommender):
     def _made(self, sizes: dict[str, int]) -> Encoder:
         net = self._net(sizes)
         net.temperature = self.config.temperature
+        begin(net.items, self._told(), self.config)
         return net
 
     def _items(self) -> ItemTable:
         """The item table, for `_net`; its codes are learnt or read afterwards."""
-        import torch
+        return item_table_of(self.config, self._told())
 
-        from zhiyin.nn.items import PlainItems, ProductItems
-        from zhiyin.nn.sides import SideItems
-
-        own, width = self.config, self.config.embedding_size
-        table: ItemTable = PlainItems(self.n_items, width)
-        if own.codes:
-            table = ProductItems(torch.zeros(self.n_items, own.codes, dtype=torch.uint8), width, N_CODES)
-        return table if self.item_sides is None else SideItems.of(table, self.item_sides, width)
-
-    def _own_items(self) -> ItemTable:
-        """The table of what items have of their own."""
-        from zhiyin.nn.sides import SideItems
-
-        return self.net.items.own if isinstance(self.net.items, SideItems) else self.net.items
+    def _told(self) -> Known:
+        """What is known of items beside who used them."""
+        share = None if self.said is None else shares(self.popularity, self.config.gate)
+        return Known(self.n_items, self.item_sides, self.said, share)
 
     def _sizes(self, reading: Reading) -> dict[str, int]:
         """How many buckets each feature of an event, and each of its user, has."""
@@ -136,7 +130,7 @@ class SequenceRecommender(VectorRecommender):
             hidden=options.get("hidden_size"),
             n_negatives=None if self.config.loss_for(self.n_items) == "softmax" else min(own.n_negatives, self.n_items),
             table_rows=rows,
-            row_width=own.embedding_size // own.codes if own.codes else None,
+            row_width=own.own_width // max(1, own.codes),
             sparse=not own.codes and self.n_items >= SPARSE_FROM,
             gated=options.get("block") == "ligr",
             biased="time" in options.get("relations", ()),
@@ -162,7 +156,7 @@ class SequenceRecommender(VectorRecommender):
                 "Query.of(item ids, times, ...)"
             )
         if why := self._no_live():
-            raise ConfigError(f"{self.name} {why}; ask recommend() anew, or use zhiyin, sasrec, hstu or gru4rec")
+            raise ConfigError(f"{self.name} {why}; ask recommend() anew, or use a causal one, such as zhiyin or sasrec")
         return LiveHistory(self, query or Query.of([]))
 
     def _no_live(self) -> str:
@@ -197,14 +191,16 @@ class SequenceRecommender(VectorRecommender):
             logger.warning("%s: %r has no times, so relations in time are left out", self.name, train.name)
         for setting, why in self.config.idle(self.n_items).items():
             logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
-        told = self._fit_sides(train)
+        told = self._fit_sides(train, run)
         size = self._batch_events(histories)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), min(size, histories.n_events), device, self.name, **many)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
             self.net = self._made(self._sizes(reading)).to(device)
-        items = self._own_items()
+        if not self.config.tells_text:
+            self.texts, self.said = None, None  # they have said all that they had to
+        items = own_table(self.net.items)
         if isinstance(items, ProductItems):
             drawn = run.generator(f"{self.name}: codes")
             codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
@@ -225,17 +221,23 @@ class SequenceRecommender(VectorRecommender):
                 "validation": None if validation is None else digest(validation),
             },
             watch=run.watch,
+            metric=f"NDCG@{min(10, self.n_items)}",
         )
         with torch_threads(run), compiled(self.net) if run.compile else nullcontext():
             self.trained = training.go()
         self._settle()
 
-    def _fit_sides(self, train: Dataset) -> IntMatrix | None:
-        """Find the features of items and users; those of the user of each history to learn from, if there are any."""
+    def _fit_sides(self, train: Dataset, run: Run) -> IntMatrix | None:
+        """Find what is told of items and users; that of the user of each history to learn from, if there is any."""
         own = self.config
+        self.texts, self.said = None, None
+        if own.text != "none":
+            self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
         said = item_sides(train.item_table, own.item_features) if own.item_features else (None, None)
         self.item_sides, silent = said
         self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
+        if self.said is not None and own.tells_text:
+            self.known = self.known | self.said.any(1)
         self.users = None
         if not own.user_features:
             return None
@@ -256,7 +258,10 @@ class SequenceRecommender(VectorRecommender):
         return BatchMaker(reading, window, blind=blind, device=device, users=self.users, strangers=own.blind)
 
     def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
-        """NDCG@10 on the validation cases, by the code that evaluation uses."""
+        """NDCG@10 on the validation cases, by the code that evaluation uses, of lists that are not filled up.
+
+        What popularity adds to short ones is the same in each epoch; a net that says nothing would look good by it.
+        """
         from zhiyin.metrics import NDCG
         from zhiyin.metrics.base import Lists, World
 
@@ -268,7 +273,8 @@ class SequenceRecommender(VectorRecommender):
 
         def measure() -> float:
             self._settle()
-            found = self.recommend(cases.queries, k, exclude_seen=self.config.repeats != "predict", run=run)
+            exclude_seen = self.config.repeats != "predict"
+            found = self.recommend(cases.queries, k, exclude_seen=exclude_seen, fill=False, run=run)
             return float(metric.overall(Lists(found.items, cases.targets, cases.queries.histories, world)))
 
         return measure
@@ -289,17 +295,7 @@ class SequenceRecommender(VectorRecommender):
     def _plan(self) -> Plan:
         from zhiyin.nn.training import Plan
 
-        own = self.config
-        return Plan(
-            epochs=own.epochs,
-            learning_rate=own.learning_rate,
-            schedule=own.schedule,
-            warmup=own.warmup,
-            regularization=own.regularization,
-            average=own.average,
-            patience=own.patience,
-            measure_every=own.measure_every,
-        )
+        return Plan(**self.config.model_dump(include={one.name for one in fields(Plan)}))
 
     def _settle(self) -> None:
         """Take the item vectors from the net; NaN for those of which nothing is known."""
@@ -377,6 +373,8 @@ class SequenceRecommender(VectorRecommender):
         self.trained.write(folder / TRAINED)
         if self.users is not None:
             self.users.write(folder)
+        if self.texts is not None:
+            self.texts.write(folder)
 
     def _read(self, folder: Path) -> None:
         torch_of(self.name)
@@ -390,6 +388,9 @@ class SequenceRecommender(VectorRecommender):
             self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
         if self.config.user_features:
             self.users = UserSides.read(folder, self.config.user_features)
+        if self.config.tells_text:
+            self.texts = ItemTexts.read(folder)
+            self.said = saved_texts(arrays, self.n_items, folder / WEIGHTS)
         self.net = self._made(self._sizes(self._maker().reading))
         try:
             self.net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -26,7 +26,7 @@ from zhiyin.errors import DataError, NotFittedError
 from zhiyin.models._filling import FILLED as FILLED
 from zhiyin.models._filling import fill
 from zhiyin.models._given import check_fit, check_k, given_queries
-from zhiyin.models._reasons import reasons_for
+from zhiyin.models._reasons import leave_one_out, reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
 from zhiyin.models._weights import check_weights, kind_weights
@@ -75,25 +75,13 @@ class Recommender(Component):
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
         """(n_events, n_items) how much each event of one query's history adds to the score of each item.
 
-        Here: leave one out, the drop of the score when the event had not happened. It is right for any model; a model
-        whose score is a sum over the history returns the summands themselves.
+        Here: leave one out. It is right for any model; one whose score is a sum over the history returns the summands.
         """
-        n, rows = query.histories.n_events, self._rows(Run())
-        events = np.arange(n)
-        parts = [self._evidence(query, items)]
-        for start in range(0, n, rows):
-            left_out = events[start : start + rows]
-            copies = query.take(np.zeros(len(left_out), np.int64))
-            kept = copies.histories.keep((events != left_out[:, None]).ravel())
-            parts.append(self._evidence(replace(copies, histories=kept), items))
-        scores = np.concatenate(parts)
-        scores = np.where(np.isfinite(scores), scores, 0)
-        found: FloatMatrix = (scores[:1] - scores[1:]).astype(np.float32)
-        return found
+        return leave_one_out(self, query, items)
 
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """(n_queries, len(items)) what a reason is a difference of: here the scores."""
-        return self._score(queries)[:, items]
+        return self._score_of(queries, items)
 
     def _knows(self, items: IntVector) -> BoolVector:
         """(n,) of which items of a history the model knows anything."""
@@ -207,10 +195,14 @@ class Recommender(Component):
         batch, numbers = self.encode(queries), self._numbers(items)
 
         def block(start: int, stop: int) -> FloatMatrix:
-            return self._score(batch.slice(start, stop))[:, numbers]
+            return self._score_of(batch.slice(start, stop), numbers)
 
         parts = self._in_blocks(block, len(batch), run or Run(), "score")
         return np.concatenate(parts) if parts else np.zeros((0, len(items)), np.float32)
+
+    def _score_of(self, queries: Queries, items: IntVector) -> FloatMatrix:
+        """(n_queries, len(items)) the scores of some items."""
+        return self._score(queries)[:, items]
 
     def score_pairs(self, queries: Asked, items: Sequence[str] | IntVector, run: Run | None = None) -> FloatVector:
         """(n,) the score of pair `i`: query `i` and item `i` (ids, or numbers of the model's vocabulary).
@@ -357,11 +349,12 @@ class VectorRecommender(Recommender):
         return self._row_bytes() - SCORE_BYTES * never_held
 
     def _score(self, queries: Queries) -> FloatMatrix:
-        vectors = self._encode(queries)
-        scores: FloatMatrix = vectors @ self.item_vectors.T
-        scores[np.isnan(vectors[:, 0])] = NOTHING
-        scores[:, np.isnan(self.item_vectors[:, 0])] = NOTHING
-        return scores
+        return _products(self._encode(queries), self.item_vectors)
+
+    def _score_of(self, queries: Queries, items: IntVector) -> FloatMatrix:
+        if not self._plain:
+            return super()._score_of(queries, items)
+        return _products(self._encode(queries), self.item_vectors[items])
 
     def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:
         if not self._plain:
@@ -382,6 +375,14 @@ class VectorRecommender(Recommender):
         """The best items for the vectors (n_queries, d) of some queries."""
         seen = block.histories if exclude_seen else None
         return search(vectors, self.item_vectors, k, seen=seen, allowed=allowed, run=Run(threads=1))
+
+
+def _products(queries: FloatMatrix, items: FloatMatrix) -> FloatMatrix:
+    """(n_queries, n_items) the products of vectors; `NOTHING` where one of the two is NaN."""
+    scores: FloatMatrix = queries @ items.T
+    scores[np.isnan(queries[:, 0])] = NOTHING
+    scores[:, np.isnan(items[:, 0])] = NOTHING
+    return scores
 
 
 class RatingPredictor(Recommender):

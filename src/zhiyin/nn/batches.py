@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zhiyin.arrays import AnyArray, BoolVector, IntMatrix, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntMatrix, IntVector, LongVector
 from zhiyin.data.histories import NO_TIME, Histories
 from zhiyin.data.queries import Queries
 from zhiyin.nn.layout import Layout
@@ -146,6 +146,26 @@ class BatchMaker:
             return replace(batch, target=target)
         places = self._tensor(np.flatnonzero(answers[answer]))
         return replace(batch, places=places, target=target[places])
+
+    def answered(self, histories: Histories, answers: BoolVector | None = None) -> DoubleVector:
+        """(n_events,) how often each event is an answer in an epoch, in the mean over what is drawn.
+
+        Histories longer than a window are taken as one window: where it is cut is drawn anew in each epoch.
+        """
+        lengths, ahead = histories.lengths, self.objective != "masked"
+        place = np.arange(histories.n_events) - np.repeat(histories.offsets[:-1], lengths)
+        left = np.repeat(lengths, lengths) - 1 - place  # events that follow in the history
+        if self.objective == "masked":
+            found = np.where(left == 0, 0.5 + 0.5 * self.masked, self.masked)
+        elif self.objective == "all_action":
+            share = np.where(left > 0, 1 / np.minimum(np.maximum(left, 1), self.horizon), 0.0)
+            before = np.concatenate([[0.0], np.cumsum(share)])
+            event = np.arange(histories.n_events)
+            found = before[event] - before[event - np.minimum(place, self.horizon)]
+        else:
+            found = np.ones(histories.n_events)
+        found = np.where((place >= ahead) & np.repeat(lengths > 1, lengths), found, 0.0)
+        return found if answers is None else np.where(answers, found, 0.0)
 
     def _known(
         self, histories: Histories, start: LongVector, users: IntMatrix | None, generator: np.random.Generator

@@ -116,7 +116,7 @@ def _set(training: Training, content: Mapping[str, Any], tensors: Mapping[str, T
         one.copy_(parts["mean"][str(place)])
     training.average.steps = content["steps"]
     training.best_weights = parts["best"]
-    training.trained = Trained.of_dict(content)
+    training.trained = Trained.of_dict({"metric": training.trained.metric, **content})
 
 
 def _check(wanted: Mapping[str, Any], found: Mapping[str, Any], path: Path) -> None:

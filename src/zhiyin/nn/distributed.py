@@ -32,6 +32,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from zhiyin._processes import number_of, rank_and_size
 from zhiyin.errors import ConfigError, ZhiyinError
 from zhiyin.nn.optimizers import rows_of
 
@@ -185,11 +186,11 @@ def world(device: torch.device | None = None) -> World:
     """
     device = device or torch.device("cpu")
     if not dist.is_available():
-        if _told() is not None:
+        if rank_and_size() is not None:
             raise ConfigError("the environment tells of several processes, but this torch cannot train by several")
         return World()
     if not dist.is_initialized():
-        found = _told()
+        found = rank_and_size()
         if found is None:
             return World()
         _start(*found, device)
@@ -198,14 +199,14 @@ def world(device: torch.device | None = None) -> World:
 
 def own_device(device: torch.device) -> torch.device:
     """The device of this process: under torchrun, "cuda" is the one of its place on the machine."""
-    if device.type != "cuda" or device.index is not None or _told() is None:
+    if device.type != "cuda" or device.index is not None or rank_and_size() is None:
         return device
-    return torch.device("cuda", _number("LOCAL_RANK"))
+    return torch.device("cuda", number_of("LOCAL_RANK"))
 
 
 def neighbours() -> int:
     """How many processes of the world share this machine, itself included."""
-    return 1 if _told() is None else max(1, _number("LOCAL_WORLD_SIZE", 1))
+    return 1 if rank_and_size() is None else max(1, number_of("LOCAL_WORLD_SIZE", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,26 +289,6 @@ def _rows_of_all(others: World, table: nn.Parameter, weight: float) -> Tensor:
         others.gather(rows)[None], others.gather(values), table.shape, check_invariants=False
     )
     return found.coalesce()
-
-
-def _told() -> tuple[int, int] | None:
-    """Rank and size as the environment tells them; None for a process on its own."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return None
-    rank, size = _number("RANK"), _number("WORLD_SIZE")
-    if not 0 <= rank < size:
-        raise ConfigError(f"RANK={rank} and WORLD_SIZE={size} came; a rank from 0 to WORLD_SIZE - 1 is expected")
-    return (rank, size) if size > 1 else None
-
-
-def _number(name: str, default: int | None = None) -> int:
-    said = os.environ.get(name, "" if default is None else str(default))
-    try:
-        return int(said)
-    except ValueError:
-        raise ConfigError(
-            f"{name}={said!r} came from the environment, a whole number is expected; start the script by torchrun"
-        ) from None
 
 
 def _start(rank: int, size: int, device: torch.device) -> None:

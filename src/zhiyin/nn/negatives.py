@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zhiyin.arrays import DoubleVector, LongVector
+from zhiyin.arrays import AnyArray, DoubleVector, LongVector
 from zhiyin.nn.losses import Negatives
 
 Sampler = Literal["uniform", "popularity", "mixed", "in_batch"]
@@ -23,15 +23,15 @@ class NegativeSampler:
 
     Args:
         kind: "uniform": every item alike. "popularity": in proportion to count ** `power`. "mixed": half of each.
-            "in_batch": the targets of the batch, in proportion to how often they are one; over many batches that is
-            how often they occur in training.
-        counts: (n_items,) how often each item occurs in training.
+            "in_batch": the targets of the batch, in proportion to how often they are one.
+        counts: (n_items,) how often each item occurs in training; for "in_batch" how often it is an answer there, see
+            `BatchMaker.answered`.
         n: how many items to draw; different ones remain, so that a draw may be smaller.
         corrected: whether losses shall correct by how often each item is expected.
         power: of "popularity".
     """
 
-    def __init__(self, kind: Sampler, counts: LongVector, n: int, corrected: bool = False, power: float = 1.0) -> None:
+    def __init__(self, kind: Sampler, counts: AnyArray, n: int, corrected: bool = False, power: float = 1.0) -> None:
         self.kind, self.n_items, self.corrected = kind, len(counts), corrected
         self.n = min(n, self.n_items)
         weights = np.asarray(counts, np.float64) ** (1.0 if kind == "in_batch" else power)

@@ -66,7 +66,7 @@ class Optimizers:
     def __init__(self, net: nn.Module, learning_rate: float, regularization: float = 0.0) -> None:
         sparse = {id(one.weight) for one in net.modules() if getattr(one, "sparse", False)}
         tables = {id(one.weight) for one in net.modules() if isinstance(one, (nn.EmbeddingBag, nn.Embedding))}
-        tables |= {id(one.weight) for one in net.modules() if hasattr(one, "all")}
+        tables |= {id(one.weight) for one in net.modules() if hasattr(one, "all") and hasattr(one, "weight")}
         self.sparse = [one for one in net.parameters() if id(one) in sparse]
         self.dense = [one for one in net.parameters() if id(one) not in sparse]
         paced = [module for module in net.modules() if hasattr(module, "pace")]
@@ -120,6 +120,14 @@ class Optimizers:
                 if int(owner) == place:
                     found.setdefault(int(number), {})[name] = _fitting(key, value, weights[int(number)])
             one.load_state_dict({"state": found, "param_groups": one.state_dict()["param_groups"]})
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all numbers are; whole numbers are. Nothing as large as a tensor is made on the way."""
+    with torch.no_grad():
+        some = [one for one in tensors if one.is_floating_point() and one.numel()]
+        ends = [end.float() for one in some for end in torch.aminmax(one)]  # NaN if any is
+        return not ends or bool(torch.stack(ends).isfinite().all())
 
 
 def _fitting(key: str, value: Tensor, weight: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector
-from zhiyin.data.histories import NO_KIND, NO_TIME, Histories
+from zhiyin.data.histories import NO_KIND, NO_SESSION, NO_TIME, Histories
 from zhiyin.errors import DataError
 
 Feature = Literal["position", "wait", "gap", "hour", "weekday", "kind", "value", "session"]
@@ -143,7 +143,7 @@ class Reading:
             assert asked is not None
             return np.where((column == NO_TIME) | (asked == NO_TIME), last, _of_time(name, column, asked, position))
         if name == "session":
-            return np.minimum(_steps(column, position), last - 1)
+            return np.where(column == NO_SESSION, last, np.minimum(_steps(column, position), last - 1))
         if name == "kind":
             return np.where(column == NO_KIND, last, column).astype(np.int64)
         return np.where(np.isnan(column), last, np.searchsorted(self.edges, column, side="right"))

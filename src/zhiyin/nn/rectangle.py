@@ -26,6 +26,7 @@ from zhiyin.nn.items import ItemTable, ProductItems
 from zhiyin.nn.recurrent import GRUEncoder
 from zhiyin.nn.relations import BUCKETS, FOREVER, RATIO, UNKNOWN, Relations, time_buckets
 from zhiyin.nn.sides import SideItems
+from zhiyin.nn.texts import TextItems
 from zhiyin.nn.xl import RelativeAttention, TransformerXLEncoder, XLBlock, sinusoids
 
 
@@ -49,8 +50,9 @@ class Rectangle(nn.Module):
     def __init__(self, encoder: Encoder, features: nn.EmbeddingBag | None) -> None:
         super().__init__()
         self.encoder, self.features = encoder, features
-        # sums over lists of different lengths are no operation that any runtime has
-        self.items = encoder.items.folded() if isinstance(encoder.items, SideItems) else encoder.items
+        # sums over lists of different lengths are no operation that any runtime has, and texts have said all they had
+        items = encoder.items
+        self.items = items.folded() if isinstance(items, (SideItems, TextItems)) else items
         lengths = None if encoder.temperature is None else self.items.all().detach().norm(dim=1).clamp_(min=1e-12)
         self.register_buffer("lengths", lengths, persistent=False)
         self.register_buffer("known", None, persistent=False)

@@ -4,6 +4,9 @@ The loop knows nothing of models or data: it is given the batches of an epoch, t
 measures the net as it is. Everything random in an epoch is drawn from the seed and the epoch's number, so that a run
 that is taken up from a checkpoint goes on exactly as if it had not been interrupted.
 
+What the last step of an epoch made is looked at before anything is measured, kept or written: weights that are not
+finite, or with which the loss of the last batch has blown up, end the training, and the best weights so far stay.
+
 Under torchrun, each process works on a share of the windows of every batch, and all make the update of the whole
 batch (see `zhiyin.nn.distributed`); the first one measures, shows progress and keeps the checkpoint.
 """
@@ -15,6 +18,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -27,7 +31,8 @@ from zhiyin.artifacts import read_json, to_json
 from zhiyin.errors import DataError
 from zhiyin.nn import checkpoints
 from zhiyin.nn.distributed import Tally, add_gradients, world
-from zhiyin.nn.optimizers import Optimizers
+from zhiyin.nn.optimizers import Optimizers, are_finite
+from zhiyin.nn.telling import Telling, elapsed
 from zhiyin.run import Run, Silent
 
 logger = logging.getLogger(__name__)
@@ -48,8 +53,8 @@ class Plan:
     """Over so many epochs the learning rate rises from 0."""
     regularization: float = 0.0
     """Decoupled weight decay (AdamW)."""
-    clip: float = 1.0
-    """The norm to which a larger gradient is cut; 0 for none."""
+    clip: float | None = 1.0
+    """The norm to which a larger gradient is cut; None for none."""
     average: float = 0.0
     """The decay of the moving average of the weights, which is what is measured and kept; 0 for none."""
     patience: int = 5
@@ -73,6 +78,8 @@ class Epoch:
     loss: float
     events: int
     measured: float | None = None
+    wall_seconds: float = 0.0
+    """Since the beginning, measuring included; 0 where it was not written down."""
 
 
 @dataclass(slots=True)
@@ -85,6 +92,8 @@ class Trained:
     stopped: str = ""
     """Why it ended before the last epoch; empty where it did not."""
     diverged: bool = False
+    metric: str = "validation"
+    """What was measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -93,6 +102,7 @@ class Trained:
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
             "diverged": self.diverged,
+            "metric": self.metric,
             "epochs": [asdict(one) for one in self.epochs],
         }
 
@@ -105,7 +115,8 @@ class Trained:
         """
         best = -math.inf if told["best"] is None else told["best"]
         epochs = [Epoch(**one) for one in told["epochs"]]
-        return cls(epochs, best, told["best_epoch"], told["stopped"], told["diverged"])
+        metric = told.get("metric", "validation")  # older ones did not say
+        return cls(epochs, best, told["best_epoch"], told["stopped"], told["diverged"], metric)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -138,12 +149,13 @@ class Training:
         batches: of an epoch.
         loss: of a batch.
         measure: what validation says of the net as it is; more is better. None where nothing is measured: the last
-            weights are kept.
+            weights are kept, or those of the last sound epoch.
         plan: how to train.
         run: seed, progress, and the folder of the checkpoint.
         name: for progress and messages.
         purpose: what a checkpoint must have been of to be taken up: the settings and the data, in plain values.
         watch: told of each epoch when it is over, in the first process alone: to write a log, say.
+        metric: what `measure` gives, in a word.
     """
 
     def __init__(
@@ -158,6 +170,7 @@ class Training:
         purpose: Mapping[str, Any] | None = None,
         *,
         watch: Callable[[Epoch], None] | None = None,
+        metric: str = "validation",
     ) -> None:
         self.net, self.batches, self.loss, self.measure = net, batches, loss, measure
         self.plan, self.run, self.name, self.watch = plan, run, name, watch
@@ -165,8 +178,12 @@ class Training:
         self.purpose = {"seed": run.seed, **(purpose or {})}
         self.optimizers = Optimizers(net, plan.learning_rate, plan.regularization)
         self.average = Average(self.optimizers.dense, plan.average)
-        self.trained = Trained()
+        self.trained = Trained(metric=metric)
+        self.began = time.perf_counter()
+        self.telling = Telling(Silent() if self.world.rank else run.progress, name, plan.epochs)
         self.best_weights: dict[str, Tensor] = {}
+        self.last_weights: dict[str, Tensor] = {}
+        """Of the last sound epoch, as long as none is the best; the two are never both there."""
 
     def go(self) -> Trained:
         """Train to the end, or to where it is no use to go on; leave the best weights in the net."""
@@ -179,13 +196,15 @@ class Training:
             if self.world.first(place.exists):
                 checkpoints.take_up(self, place)
             self.world.first(lambda: checkpoints.check_place(place))
+        self.began = time.perf_counter() - elapsed(self.trained)
+        self._hold()
         with torch.random.fork_rng(devices=[]):
             while len(self.trained.epochs) < self.plan.epochs and not self.trained.stopped:
                 self._epoch(len(self.trained.epochs) + 1)
                 if not self.trained.diverged:
                     self.world.first(self._after)
-        if self.best_weights:
-            self.net.load_state_dict(self.best_weights)
+        if self.best_weights or self.trained.diverged:
+            self.net.load_state_dict(self.best_weights or self.last_weights)
         else:
             self.average.swap()
         self.net.eval()
@@ -193,6 +212,7 @@ class Training:
 
     def _after(self) -> None:
         """What the first process does after an epoch."""
+        self.telling.epoch(self.trained)
         if self.run.checkpoint is not None:
             checkpoints.keep(self, self.run.checkpoint)
         if self.watch is not None:
@@ -205,26 +225,47 @@ class Training:
         batches = self.batches(generator)
         before = self.trained.epochs[-1] if self.trained.epochs else Epoch(0, 0.0, 0.0, math.nan, 0)
         clock, cpu = time.perf_counter(), time.process_time()
-        total, events = 0.0, 0
-        first = self.trained.epochs[0].loss if self.trained.epochs else None
+        losses: list[float] = []
         self.net.train()
-        for place, batch in enumerate(self._tracked(batches, number)):
-            loss, n = self._step(batch, generator, number - 1 + place / len(batches))
-            if not math.isfinite(loss):
-                self._diverge(f"the loss of step {place + 1} of epoch {number} is {loss}")
-                return
-            first = loss if first is None else first
-            total, events = total + loss * n, events + n
+        with closing(self.telling.track(batches, self.trained)) as tracked:
+            for place, batch in enumerate(tracked):
+                loss, n = self._step(batch, generator, number - 1 + place / len(batches))
+                if not math.isfinite(loss):
+                    self._diverge(f"the loss of step {place + 1} of epoch {number} is {loss}")
+                    return
+                losses.append(loss)
+                self.telling.step(loss, n)
         seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
-        mean = total / max(1, events)
-        if first is not None and mean > BLOWN_UP * first + 1:
-            self._diverge(f"the loss of epoch {number} is {mean:.3g}, at first it was {first:.3g}")
+        mean, events = self.telling.total / max(1, self.telling.events), self.telling.events
+        if losses and (reason := self._astray(number, mean, losses, batches[-1], generator)):
+            self._diverge(reason)
             return
-        self.trained.epochs.append(
-            Epoch(number, before.seconds + seconds, before.cpu_seconds + cpu_seconds, mean, events)
-        )
-        if self.measure is not None and (number % self.plan.measure_every == 0 or number == self.plan.epochs):
-            self._measure(number, self.measure)
+        measured = self._measure(number)
+        own = Epoch(number, before.seconds + seconds, before.cpu_seconds + cpu_seconds, mean, events, measured)
+        self.trained.epochs.append(replace(own, wall_seconds=time.perf_counter() - self.began))
+        self._wait()
+        self._hold()
+
+    def _astray(
+        self, number: int, mean: float, losses: Sequence[float], batch: Any, generator: np.random.Generator
+    ) -> str:
+        """Why the weights after an epoch of some losses are no good, empty if they are; `batch` was the last one."""
+        first = self.trained.epochs[0].loss if self.trained.epochs else losses[0]
+        if mean > BLOWN_UP * first + 1:
+            return f"the loss of epoch {number} is {mean:.3g}, at first it was {first:.3g}"
+
+        def look() -> str:
+            if not are_finite([*self.net.state_dict().values(), *self.average.means]):
+                return f"the weights after epoch {number} are not finite"
+            with self.average.instead():
+                loss, *counts = self.loss(self.world.share(batch), generator)
+            after = float(loss.detach()) if counts[-1] else 0.0
+            usual = max(first, mean, losses[-1])
+            if after <= BLOWN_UP * usual + 1:  # false for NaN
+                return ""
+            return f"the loss after epoch {number} is {after:.3g}, before it was {usual:.3g}"
+
+        return self.world.first(look)
 
     def _step(self, batch: Any, generator: np.random.Generator, done: float) -> tuple[float, int]:
         """One step at `done` epochs; its loss and how many events it was of."""
@@ -265,36 +306,46 @@ class Training:
 
     def _diverge(self, reason: str) -> None:
         self.trained.stopped, self.trained.diverged = reason, True
-        kept = f"the best weights, of epoch {self.trained.best_epoch}, are kept" if self.best_weights else ""
         advice = "try a smaller learning_rate"
-        if not kept:
-            raise DataError(f"{self.name} diverged: {reason}, before anything was measured; {advice}")
-        logger.warning("%s diverged: %s; %s; %s", self.name, reason, kept, advice)
+        if not (self.best_weights or self.last_weights):
+            raise DataError(f"{self.name} diverged: {reason}, and no epoch before it was sound; {advice}")
+        kept = f"the best weights, of epoch {self.trained.best_epoch}"
+        if not self.best_weights:
+            kept = f"the weights of epoch {len(self.trained.epochs)}, the last sound one"
+        logger.warning("%s diverged: %s; %s, are kept; %s", self.name, reason, kept, advice)
 
-    def _tracked(self, batches: Sequence[T], epoch: int) -> Iterator[T]:
-        said = f"{self.name}: epoch {epoch} of {self.plan.epochs}"
-        if self.trained.epochs:
-            last, done = self.trained.epochs[-1], len(self.trained.epochs)
-            said += f", loss {last.loss:.3f}, {last.events * done / max(last.seconds, 1e-9):,.0f} events/s"
-            said += f", at most {span((self.plan.epochs - done) * last.seconds / done)} more"
-        if self.trained.best_epoch:
-            said += f", validation {self.trained.best:.4f} at {self.trained.best_epoch}"
-        return (Silent() if self.world.rank else self.run.progress).track(batches, len(batches), said)
-
-    def _measure(self, number: int, measure: Callable[[], float]) -> None:
+    def _measure(self, number: int) -> float | None:
+        """Measure the net as it will be used, if it is time to, and keep the weights if they are the best."""
+        measure = self.measure
+        if measure is None or (number % self.plan.measure_every and number < self.plan.epochs):
+            return None
         self.net.eval()
-        self.average.swap()
-        try:
+        with self.average.instead():
             found = self.world.first(lambda: float(measure()))
             if found > self.trained.best:
                 self.trained.best, self.trained.best_epoch = found, number
-                self.best_weights = {name: one.detach().clone() for name, one in self.net.state_dict().items()}
-        finally:
-            self.average.swap()
-        self.trained.epochs[-1] = replace(self.trained.epochs[-1], measured=found)
+                self.best_weights = self._copied(self.best_weights or self.last_weights)
+                self.last_weights = {}
+        return found
+
+    def _wait(self) -> None:
+        """Stop if too many measurements were no better than the best."""
         waited = sum(one.measured is not None for one in self.trained.epochs[self.trained.best_epoch :])
         if waited >= self.plan.patience:
             self.trained.stopped = f"{waited} measurements without a better one than {self.trained.best:.4f}"
+
+    def _hold(self) -> None:
+        """Keep the weights of an epoch for the case that the next one diverges; nothing better is known as yet."""
+        done = len(self.trained.epochs)
+        if done and done < self.plan.epochs and not self.best_weights:
+            with self.average.instead():
+                self.last_weights = self._copied(self.last_weights)
+
+    def _copied(self, place: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A copy of the weights, in the memory of an older one if there is one."""
+        for name, one in self.net.state_dict().items():
+            place[name] = place[name].copy_(one) if name in place else one.detach().clone()
+        return place
 
 
 class Average:
@@ -314,25 +365,21 @@ class Average:
             decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
             torch._foreach_lerp_(self.means, self.weights, 1 - decay)
 
+    @contextmanager
+    def instead(self) -> Iterator[None]:
+        """Put the means in place of the weights, in the block of a `with`."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
     def swap(self) -> None:
         """Exchange the weights and their means."""
         for own, mean in zip(self.weights, self.means, strict=True) if self.means else ():
             kept = own.clone()
             own.copy_(mean)
             mean.copy_(kept)
-
-
-def span(seconds: float) -> str:
-    """A time to wait, in words.
-
-    >>> span(8.2), span(95), span(7300)
-    ('8 s', '1 min 35 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def rate(plan: Plan, done: float) -> float:

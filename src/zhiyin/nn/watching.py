@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from zhiyin.errors import MissingExtra
+from zhiyin.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from zhiyin.nn.training import Epoch
@@ -43,8 +43,8 @@ def tensorboard(folder: str | Path) -> Watch:
     return watch
 
 
-def mlflow() -> Watch:
-    """Log each epoch to the run of MLflow that is active, or to a new one.
+def mlflow(address: str | None = None) -> Watch:
+    """Log each epoch to the run of MLflow that is active, or to a new one, where MLflow is told to or at an address.
 
     Raises:
         MissingExtra: MLflow is not installed.
@@ -54,7 +54,25 @@ def mlflow() -> Watch:
     except ImportError:
         raise MissingExtra("mlflow", "mlflow", "watching a training in MLflow") from None
 
+    if address:
+        library.set_tracking_uri(address)
+
     def watch(epoch: Epoch) -> None:
         library.log_metrics(numbers(epoch), step=epoch.epoch)
 
     return watch
+
+
+def watch_of(text: str) -> Watch:
+    """Who watches, as text: `tensorboard:FOLDER`, `mlflow:ADDRESS`, or `mlflow` for where MLflow is told to log.
+
+    Raises:
+        ConfigError: the text names nobody.
+        MissingExtra: what it names is not installed.
+    """
+    kind, _, place = text.partition(":")
+    if kind == "tensorboard" and place:
+        return tensorboard(place)
+    if kind == "mlflow":
+        return mlflow(place or None)
+    raise ConfigError(f"{text!r} came; to log epochs, write tensorboard:FOLDER, mlflow:ADDRESS or mlflow")

@@ -1,0 +1,81 @@
+"""The item table of a sequence model: rows or shared pieces, what items say, what they have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from zhiyin.arrays import FloatMatrix, FloatVector
+from zhiyin.models._sequence_config import SequenceConfig
+
+if TYPE_CHECKING:
+    from zhiyin.nn.items import ItemTable
+
+N_CODES = 256
+"""Different codes in each part of an item's vector: a byte each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What is known of items beside who used them, before anything is learnt."""
+
+    n_items: int
+    sides: sparse.csr_array | None = None
+    """(n_items, n_values) the values of their features."""
+    said: FloatMatrix | None = None
+    """(n_items, s) what they say, of length 1; zeros for one that says nothing."""
+    share: FloatVector | None = None
+    """(n_items,) how much of its own row each has, where items say something."""
+
+
+def item_table_of(own: SequenceConfig, known: Known) -> ItemTable:
+    """The table, with first weights that its net is yet to draw; codes are learnt or read afterwards."""
+    import torch
+
+    from zhiyin.nn.items import PlainItems, ProductItems
+    from zhiyin.nn.sides import SideItems
+    from zhiyin.nn.texts import TextItems
+
+    width, joined = own.embedding_size, own.text
+    table: ItemTable = PlainItems(known.n_items, own.own_width)
+    if own.codes:
+        table = ProductItems(torch.zeros(known.n_items, own.codes, dtype=torch.uint8), own.own_width, N_CODES)
+    if joined == "frozen" or joined == "added" or joined == "null_space":
+        assert known.said is not None
+        assert known.share is not None
+        table = TextItems(None if joined == "frozen" else table, known.said, width, known.share, joined, own.hidden_ids)
+    return table if known.sides is None else SideItems.of(table, known.sides, width)
+
+
+def own_table(table: ItemTable) -> ItemTable | None:
+    """The part of a table that holds what items have of their own; None where they have nothing."""
+    from zhiyin.nn.sides import SideItems
+    from zhiyin.nn.texts import TextItems
+
+    found: ItemTable | None = table
+    while isinstance(found, (SideItems, TextItems)):
+        found = found.own
+    return found
+
+
+def begin(table: ItemTable, known: Known, own: SequenceConfig) -> None:
+    """Give a table those first weights that are other than a net's own."""
+    import torch
+
+    from zhiyin.nn.items import PlainItems
+    from zhiyin.nn.sides import SideItems
+    from zhiyin.nn.texts import TextItems
+
+    inner = table.own if isinstance(table, SideItems) else table
+    if isinstance(inner, TextItems):
+        inner.start()
+    elif own.text == "initial" and known.said is not None and isinstance(inner, PlainItems):
+        said = known.said[:, : own.embedding_size]
+        spread = float(inner.weight.detach().std())
+        scaled = said * np.float32(spread * np.sqrt(said.shape[1]))
+        with torch.no_grad():
+            told = torch.from_numpy(np.flatnonzero(said.any(1)))
+            inner.weight[told, : said.shape[1]] = torch.from_numpy(scaled)[told]
