@@ -40,8 +40,8 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "movielens-1m/sasrec": ("sasrec", {**ML1M, "epochs": 40, "learning_rate": 2e-3, "loss": "softmax"}),
     "movielens-1m/sasrec 50 events": ("sasrec", ML1M_50),
-    "movielens-1m/sasrec gbce 50 events": ("sasrec", {**ML1M_50, "loss": "gbce", "n_negatives": 256}),
-    "movielens-1m/transformer_xl 1000 events": ("transformer_xl", {**ML1M_50, "max_length": 1000}),
+    "movielens-1m/sasrec gbce 50 events": ("sasrec", {**ML1M_50, "epochs": 6, "loss": "gbce", "n_negatives": 256}),
+    "movielens-1m/transformer_xl 1000 events": ("transformer_xl", {**ML1M_50, "epochs": 6, "max_length": 1000}),
     "amazon-beauty/sasrec": ("sasrec", BEAUTY_SASREC),
     "amazon-beauty/sasrec gbce": ("sasrec", {**BEAUTY_SASREC, "loss": "gbce", "temperature": None}),
     "amazon-beauty/transformer_xl": ("transformer_xl", {**BEAUTY_SASREC, "n_heads": 1}),
@@ -69,9 +69,10 @@ for other, own in {
     "bert4rec": {"n_heads": 1},
     "gru4rec": {},
 }.items():
-    RUNS[f"movielens-1m/{other} 50 events"] = (other, ML1M_50)
+    RUNS[f"movielens-1m/{other} 50 events"] = (other, {**ML1M_50, "epochs": 6})
     RUNS[f"amazon-beauty/{other}"] = (other, {**HEADLESS, **own})
-"""Other models take the settings of `sasrec`, on windows of 50 events of movielens-1m; nothing was tuned for them."""
+"""Other models take the settings of `sasrec`, for six epochs of windows of 50 events of movielens-1m; nothing was tuned
+for them."""
 SMALL = {**ML1M, "embedding_size": 64, "n_heads": 2, "dropout": 0.2, "epochs": 9, "measure_every": 3}
 RUNS["movielens-1m/zhiyin small"] = ("zhiyin", {**SMALL, "measure_every": 1})
 CHOICES: dict[str, dict[str, Any]] = {
@@ -87,7 +88,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "128 wide": {"embedding_size": 128, "n_heads": 4},
 }
 """What `zhiyin` is without each of its parts, small and for few epochs; not in the default runs."""
-RUNS |= {f"movielens-1m/small: {name}": ("zhiyin", {**SMALL, **change}) for name, change in CHOICES.items()}
+SHORT = {**SMALL, "epochs": 5, "measure_every": 5}
+RUNS |= {f"movielens-1m/small: {name}": ("zhiyin", {**SHORT, **change}) for name, change in CHOICES.items()}
 ANEW = " anew"
 RUNS |= {f"{label}{ANEW}": RUNS[label] for label in ("movielens-1m/zhiyin 4 layers", "amazon-beauty/zhiyin")}
 """Learn from all that comes before the test event, for the number of epochs that was best on the validation event."""
