@@ -1,0 +1,156 @@
+"""Sequence models that are told what items say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from zhiyin import models
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Query
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.models.base import load
+from zhiyin.models.sasrec import SASRec
+from zhiyin.run import Run
+from zhiyin.testing.worlds import tastes
+
+pytest.importorskip("torch")
+
+SMALL: dict[str, Any] = {
+    "embedding_size": 32,
+    "n_layers": 1,
+    "max_length": 12,
+    "epochs": 12,
+    "learning_rate": 0.01,
+    "encoder": "tfidf",
+    "text_size": 12,
+}
+JOINED = ("frozen", "added", "null_space")
+
+
+def world(n_new: int = 0) -> Dataset:
+    """Two kinds of items that take turns of their own; the last `n_new` items have no events, but say their kind."""
+    rng = np.random.default_rng(0)
+    kinds, n = ["green tea", "red shoe"], 24
+    lists = [(2 * rng.choice(n // 2, 8, replace=False) + user % 2).tolist() for user in range(160)]
+    titles = [f"{kinds[item % 2]} number{item}" for item in range(n + n_new)]
+    items = pa.table({"item_id": [f"i{item:02d}" for item in range(n + n_new)], "title": titles})
+    return Dataset.of(Histories.of_lists(lists), items)
+
+
+def fitted(text: str, data: Dataset | None = None, name: str = "sasrec", **options: Any) -> Any:
+    return models.get(name)(**{**SMALL, "text": text, **options}).fit(data or world(), run=Run(seed=1, threads=1))
+
+
+@pytest.mark.parametrize("text", JOINED)
+def test_an_item_that_nobody_used_stands_with_those_that_say_the_same(text: str) -> None:
+    """A list for tea is of tea, the new ones too; without text, new ones are never named."""
+    data = world(n_new=6)
+    model = fitted(text, data)
+    assert model.known.all()
+    new = {f"i{item:02d}" for item in range(24, 30)}
+    for kind, first in ((0, "i00"), (1, "i01")):
+        query = Query.of([first, f"i{kind + 4:02d}", f"i{kind + 8:02d}"])
+        found = model.recommend(query, k=12).ids()
+        assert all(int(one[1:]) % 2 == kind for one in found)
+        assert new & set(found)
+    silent = fitted("none", data)
+    assert not silent.known[24:].any()
+    assert not new & set(silent.recommend(Query.of(["i00"]), k=20, fill=False).ids())
+
+
+@pytest.mark.parametrize("text", ["initial", *JOINED])
+def test_saved_models_answer_alike(text: str, tmp_path: Path) -> None:
+    data = world(n_new=2)
+    model = fitted(text, data, epochs=2, gate=3.0 if text in ("added", "null_space") else 0.0)
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    queries = data.queries()
+    np.testing.assert_array_equal(again.recommend(queries).items, model.recommend(queries).items)
+    if text == "initial":
+        assert not (tmp_path / "model" / "encoder").exists()
+        return
+    asked = ["green tea", "nothing of the kind"]
+    np.testing.assert_allclose(again.texts.of_texts(asked, Run()), model.texts.of_texts(asked, Run()), atol=1e-6)
+
+
+def test_text_is_where_vectors_of_initial_begin() -> None:
+    model = fitted("initial", epochs=1, learning_rate=1e-9)
+    vectors = model.item_vectors / np.linalg.norm(model.item_vectors, axis=1, keepdims=True)
+    same = np.arange(24)[:, None] % 2 == np.arange(24) % 2
+    cosines = vectors @ vectors.T - 2 * np.eye(24)
+    assert cosines[same & (cosines > -1)].mean() > cosines[~same].mean() + 0.05
+
+
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec", "hstu", "transformer_xl", "gpt4rec", "gru4rec", "zhiyin"])
+def test_every_model_can_be_told(name: str) -> None:
+    model = fitted("null_space", name=name, epochs=1)
+    assert np.isfinite(model.item_vectors).all()
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce", "gbce"])
+@pytest.mark.parametrize("text", JOINED)
+def test_every_loss_learns(text: str, loss: str) -> None:
+    losses = [one.loss for one in fitted(text, loss=loss, n_negatives=8, epochs=8, hidden_ids=0.1).trained.epochs]
+    assert losses[-1] < losses[0]
+
+
+def test_codes_and_features_of_items_go_along() -> None:
+    model = fitted("null_space", codes=4, item_features=("kind",), data=_with_kinds(world()), epochs=2)
+    assert np.isfinite(model.item_vectors).all()
+
+
+def _with_kinds(data: Dataset) -> Dataset:
+    table = data.item_table.append_column("kind", pa.array([["a", "b"][item % 2] for item in range(data.n_items)]))
+    return Dataset.of(data.histories, table)
+
+
+def test_an_item_without_a_word_is_known_by_its_events_alone() -> None:
+    table = world(n_new=2).item_table.to_pydict()
+    table["title"][0] = table["title"][-1] = None
+    data = Dataset.of(world(n_new=2).histories, pa.table(table))
+    model = fitted("added", data, epochs=1)
+    assert model.known.tolist() == [True] * 25 + [False]
+
+
+def test_wide_tables_learn_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zhiyin.nn.items.SPARSE_FROM", 10)
+    model = fitted("null_space", loss="sampled_softmax", n_negatives=8, epochs=3)
+    assert model.net.items.own.sparse
+    assert model.trained.epochs[-1].loss < model.trained.epochs[0].loss
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"text": "null_space", "text_size": 32}, "text_size 32 leaves nothing of embedding_size 32"),
+        ({"text": "null_space", "codes": 6}, "embedding_size 32 less text_size 12 is not divided by codes 6"),
+        ({"text": "initial", "codes": 4}, "codes are shared by items"),
+        ({"text": "added", "encoder": 7}, "setting 'encoder'"),
+    ],
+)
+def test_settings_that_do_not_go_together(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        SASRec(**{**SMALL, **options})
+
+
+def test_an_encoder_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="unknown encoder 'tfidff'; did you mean 'tfidf'"):
+        fitted("added", encoder="tfidff")
+
+
+def test_items_that_say_nothing_cannot_be_told() -> None:
+    data = tastes()
+    bare = Dataset.of(data.histories, pa.table({"item_id": data.items.ids}))
+    with pytest.raises(DataError, match="has no text"):
+        fitted("added", bare)
+
+
+def test_settings_without_use_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    fitted("none", epochs=1)
+    assert "encoder has no effect, as text is none" in caplog.text
