@@ -8,6 +8,7 @@ import torch
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Query
 from zhiyin.models._sequences import SequenceRecommender
+from zhiyin.models._tables import own_table
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.gpt4rec import GPT4Rec
 from zhiyin.models.gru4rec import GRU4Rec
@@ -46,7 +47,7 @@ def renamed(model: SequenceRecommender, order: np.ndarray) -> SequenceRecommende
     other = copy.deepcopy(model)
     other.items = model.vocabulary.take(order)
     other.known, other.popularity = model.known[order], model.popularity[order]
-    own = other._own_items()
+    own = own_table(other.net.items)
     assert isinstance(own, PlainItems | ProductItems)
     rows = own.codes if isinstance(own, ProductItems) else own.weight
     with torch.no_grad():
