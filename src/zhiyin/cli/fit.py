@@ -84,7 +84,7 @@ def fit(
     run = replace(run, precision="bfloat16" if precision is Precision.bfloat16 else "float32")
     if not recommender.uses_validation and (idle := _neural(run, log_to)):
         note(f"note: {recommender.name} is no neural model: without effect are {', '.join(idle)}")
-    elif log_to is not None:
+    elif log_to is not None and is_first():
         from zhiyin.nn.watching import watch_of
 
         run = replace(run, watch=watch_of(log_to))
