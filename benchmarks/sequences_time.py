@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -68,11 +68,17 @@ def settings_of(grid: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield {**one.pop("with", {}), **one}
 
 
-def tuned(name: str, split: Split, cases: Cases) -> dict[str, Any]:
-    """The best settings of the grid on the validation cases, and what was tried."""
-    tried = []
-    start = time.process_time()
+Keep = Callable[[], None]
+"""Writes the results as they are so far."""
+
+
+def tuned(name: str, split: Split, cases: Cases, tried: list[dict[str, Any]], keep: Keep) -> dict[str, Any]:
+    """The best settings of the grid on the validation cases; `tried` gets each as soon as it is known."""
+    known = [one["asked"] for one in tried]
     for settings in settings_of(GRIDS[name]):
+        if settings in known:
+            continue
+        start = time.process_time()
         model = models.get(name)(**settings)
         own = {}
         if model.uses_validation:
@@ -81,15 +87,15 @@ def tuned(name: str, split: Split, cases: Cases) -> dict[str, Any]:
         else:
             model.fit(split.train, run=Run(seed=0))
         value = evaluate(model, cases, ["ndcg@10"], world_of(split.train)).samples["ndcg@10"].value
-        tried.append({"settings": {**settings, **own}, "ndcg@10": value})
+        tried.append({"asked": settings, "settings": {**settings, **own}, "ndcg@10": value, "cpu": cpu_since(start)})
+        keep()
         print(f"  {name} {settings} {own.get('epochs', '')}: {value:.4f}", flush=True)
     best = max(tried, key=lambda one: one["ndcg@10"])
-    return {"settings": best["settings"], "validation": best["ndcg@10"], "tried": len(tried), "cpu": cpu_since(start)}
+    return {"settings": best["settings"], "validation": best["ndcg@10"], "tried": len(tried)}
 
 
 def tuned_blend(split: Split, cases: Cases, best: dict[str, Any]) -> dict[str, Any]:
     """The weight at which the best `popularity` helps the best `zhiyin` most."""
-    start = time.process_time()
     settings = {name: best[name]["settings"] for name in ("zhiyin", "popularity")}
     fitted = [models.get(name)(**own).fit(split.train, run=Run(seed=0)) for name, own in settings.items()]
     tried = {}
@@ -106,7 +112,6 @@ def tuned_blend(split: Split, cases: Cases, best: dict[str, Any]) -> dict[str, A
         "settings": {"members": members},
         "validation": tried[weight],
         "tried": len(tried),
-        "cpu": cpu_since(start),
     }
 
 
@@ -132,11 +137,22 @@ def main() -> None:
         if len(cases) > CASES:
             cases = cases.take(np.sort(np.random.default_rng(0).choice(len(cases), CASES, replace=False)))
         best = results.setdefault(name, {}).setdefault("tuned", {})
+        trials = results[name].setdefault("trials", {})
+
+        def keep() -> None:
+            write_results("sequences_time", {"protocol": PROTOCOL, "sets": results})
+
         for model in (*GRIDS, BLEND):
             new = set(chosen.anew) & {model, *(("zhiyin", "popularity") if model == BLEND else ())}
             if model not in best or new:
-                best[model] = tuned_blend(split, cases, best) if model == BLEND else tuned(model, split, cases)
-                write_results("sequences_time", {"protocol": PROTOCOL, "sets": results})
+                if new:
+                    trials.pop(model, None)
+                best[model] = (
+                    tuned_blend(split, cases, best)
+                    if model == BLEND
+                    else tuned(model, split, cases, trials.setdefault(model, []), keep)
+                )
+                keep()
         asked = {model: ("blend" if model == BLEND else model, best[model]["settings"]) for model in best}
         report = compare(
             dataset,
@@ -149,6 +165,7 @@ def main() -> None:
         results[name] = {
             "users": len(set(split.test.queries.users or ())),
             "cases": len(split.test),
+            "trials": trials,
             "tuned": best,
             "models": {
                 one.name: {label: asdict(one.metrics[label]) for label in ("ndcg@10", "hit_rate@10")}
@@ -156,7 +173,7 @@ def main() -> None:
             },
             "tests": [asdict(test) for test in report.tests if test.metric == "ndcg@10"],
         }
-        write_results("sequences_time", {"protocol": PROTOCOL, "sets": results})
+        keep()
         for one in report.models:
             print(f"  {one.name:12s} {one.metrics['ndcg@10'].value:.4f}")
         for test in results[name]["tests"]:
