@@ -16,6 +16,7 @@ from mkdocs.structure.files import File
 ROOMS = {
     "models": ("zhiyin.models", "Models"),
     "encoders": ("zhiyin.encoders", "Encoders"),
+    "semantic_ids": ("zhiyin.semantic_ids", "Semantic ids"),
     "metrics": ("zhiyin.metrics", "Metrics"),
     "splits": ("zhiyin.splitting", "Splits"),
     "steps": ("zhiyin.data.steps", "Preparation steps"),
@@ -23,6 +24,7 @@ ROOMS = {
 PAGES = {
     "rooms/models.md": "models",
     "rooms/encoders.md": "encoders",
+    "rooms/semantic_ids.md": "semantic_ids",
     "rooms/metrics.md": "metrics",
     "rooms/splitting.md": "splits",
     "rooms/data.md": "steps",
@@ -95,4 +97,5 @@ def at_the_prompt(folder: str, name: str) -> str:
         "encoders": f"zhiyin encode {name} --data movielens-100k --out my-{name}",
         "steps": f"zhiyin prepare --data movielens-100k --step {name} --out my-dataset",
     }
-    return f"## At the prompt\n\n```\n{lines[folder]}\nzhiyin list {folder} {name}\n```"
+    said = "\n".join([*([lines[folder]] if folder in lines else []), f"zhiyin list {folder} {name}"])
+    return f"## At the prompt\n\n```\n{said}\n```"

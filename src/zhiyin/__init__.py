@@ -30,7 +30,9 @@ _DOORS = {
 __all__ = ["__version__", *_DOORS]
 
 
-_ROOMS = frozenset({"data", "encoders", "evaluation", "metrics", "models", "retrieval", "splitting", "testing"})
+_ROOMS = frozenset(
+    {"data", "encoders", "evaluation", "metrics", "models", "retrieval", "semantic_ids", "splitting", "testing"}
+)
 
 
 def __getattr__(name: str) -> Any:

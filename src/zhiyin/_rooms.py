@@ -79,7 +79,14 @@ def open_room(
 
 # ---------------------------------------------------------------------- type stubs of the lazy names
 
-OPEN = ("zhiyin.models", "zhiyin.encoders", "zhiyin.metrics", "zhiyin.splitting", "zhiyin.data.steps")
+OPEN = (
+    "zhiyin.models",
+    "zhiyin.encoders",
+    "zhiyin.semantic_ids",
+    "zhiyin.metrics",
+    "zhiyin.splitting",
+    "zhiyin.data.steps",
+)
 """The open rooms whose lazy names get a type stub."""
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zhiyin.encoders._terms import Fields
-from zhiyin.encoders._texts import cleaned, item_texts
+from zhiyin.encoders._texts import _BLANK, cleaned, item_texts
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,13 @@ def test_a_clean_text_is_short_one_line_and_encodable(text: str, most: int) -> N
     assert found == found.strip()
     assert not any(ord(letter) < 32 for letter in found)
     found.encode()
+
+
+def test_a_text_without_blanks_but_single_spaces_needs_no_cleaning_of_them() -> None:
+    """`cleaned` skips the search for blanks in printable texts: all others of them must be unprintable."""
+    letters = map(chr, range(0x110000))
+    assert [one for one in letters if one.isprintable() and _BLANK.fullmatch(one)] == [" "]
+    assert not any(chr(one).isprintable() for one in range(0xD800, 0xE000))
 
 
 @pytest.mark.parametrize("text", ["<" * 50_000, "<a" * 50_000, "<!--" * 25_000, "<script" * 15_000, "&" * 100_000])

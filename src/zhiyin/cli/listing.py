@@ -11,6 +11,7 @@ from zhiyin.cli import _options as opt
 ROOMS = {
     "models": "zhiyin.models",
     "encoders": "zhiyin.encoders",
+    "semantic_ids": "zhiyin.semantic_ids",
     "metrics": "zhiyin.metrics",
     "splits": "zhiyin.splitting",
     "steps": "zhiyin.data.steps",
@@ -19,12 +20,12 @@ ROOMS = {
 
 def listing(
     room: Annotated[
-        str | None, typer.Argument(help="models, encoders, metrics, splits or steps (of preparation).")
+        str | None, typer.Argument(help="models, encoders, semantic_ids, metrics, splits or steps (of preparation).")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One of them, to see its settings.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """List what there is: models, encoders, metrics, splits, preparation steps; with a name, its settings."""
+    """List what there is: models, encoders, semantic ids, metrics, splits, steps; with a name, its settings."""
     import importlib
 
     from zhiyin.cli._terminal import say_json

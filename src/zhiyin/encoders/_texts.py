@@ -41,7 +41,8 @@ def cleaned(text: str, most: int | None = None) -> str:
         text = _TAG.sub(" ", _INLINE.sub("", text))
     if "&" in text:
         text = html.unescape(text)
-    text = _BLANK.sub(" ", text.encode("utf-8", "ignore").decode("utf-8"))
+    if not text.isprintable() or "  " in text:  # no letter of _BLANK but the space is printable
+        text = _BLANK.sub(" ", text.encode("utf-8", "ignore").decode("utf-8"))
     text = unicodedata.normalize("NFC", text).strip()
     return text if most is None else text[:most].rstrip()
 

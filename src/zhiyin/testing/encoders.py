@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from zhiyin.arrays import FloatMatrix
-from zhiyin.encoders.base import TextEncoder, load
+from zhiyin.data.dataset import Dataset
+from zhiyin.encoders.base import Encoder, TextEncoder, load
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.run import Run
 from zhiyin.testing.recommenders import raises
@@ -72,7 +73,17 @@ class TextEncoderSuite:
     def made(self, **changes: Any) -> TextEncoder:
         """A new one, fitted on the films if it learns from a catalogue."""
         found = self.encoder(**{**self.options, **changes})
-        return found.fit(films(), run=Run(seed=1)) if found.learns else found
+        return found.fit(self.catalogue(), run=Run(seed=1)) if found.learns else found
+
+    def catalogue(self) -> pa.Table | Dataset:
+        """What one that learns is fitted on: the films, or a dataset of them."""
+        return films()
+
+    def disguised(self) -> TextEncoder:
+        """One whose weights are said to be others, so that its vectors are not those of `made`."""
+        other = self.made()
+        _disguise(other)
+        return other
 
     def vectors(self, texts: Sequence[str | None]) -> FloatMatrix:
         """Those of these texts as items, without keeping any."""
@@ -139,9 +150,7 @@ class TextEncoderSuite:
     def test_vectors_of_another_encoder_are_refused(self) -> None:
         with _folder() as folder:
             self.made().encode(films(), keep=folder)
-            other = self.made()
-            other.identity = lambda: {**type(other).identity(other), "weights": "others"}  # type: ignore[method-assign]
-            said = raises(DataError, lambda: other.encode(films(), keep=folder))
+            said = raises(DataError, lambda: self.disguised().encode(films(), keep=folder))
         assert "another encoder" in said
         assert "weights" in said
 
@@ -185,7 +194,9 @@ class TextEncoderSuite:
         assert "reads texts" in raises(DataError, lambda: encoder.encode_texts([1]))  # type: ignore[list-item]
         assert "unknown setting" in raises(ConfigError, lambda: self.encoder(no_such_setting=1))
         wrong = self.made(text="titel") if not encoder.learns else self.encoder(**{**self.options, "text": "titel"})
-        said = raises(DataError, lambda: wrong.fit(films()) if wrong.learns else wrong.encode(films(), keep=False))
+        said = raises(
+            DataError, lambda: wrong.fit(self.catalogue()) if wrong.learns else wrong.encode(films(), keep=False)
+        )
         assert "did you mean 'title'" in said
         if encoder.learns:
             assert "fit" in raises(NotFittedError, lambda: self.encoder(**self.options).encode(films()))
@@ -196,3 +207,10 @@ class TextEncoderSuite:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+
+
+def _disguise(encoder: Encoder) -> None:
+    """Say of an encoder, and of its parts, that it has other weights."""
+    for part in getattr(encoder, "parts", {}).values():
+        _disguise(part)
+    encoder.identity = lambda: {**type(encoder).identity(encoder), "weights": "others"}  # type: ignore[method-assign]

@@ -1,0 +1,111 @@
+"""Fine-tuning of a whole text encoder of sentence-transformers on texts of items that are used together.
+
+What its MultipleNegativesRankingLoss does (Henderson et al., 2017), with the corrections of `_aligning`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray, DoubleVector, IntMatrix
+from zhiyin.encoders._aligning import Learning
+from zhiyin.encoders._company import Company
+from zhiyin.encoders.base import Encoder
+from zhiyin.encoders.sentence import Sentence
+from zhiyin.errors import ConfigError
+from zhiyin.run import Run
+
+FOLDER = "tuned"
+DECAY = 0.01
+
+
+def check(encoder: Encoder, name: str) -> None:
+    """Refuse an encoder that cannot be tuned.
+
+    Raises:
+        ConfigError: it is no `sentence`.
+    """
+    if not isinstance(encoder, Sentence):
+        raise ConfigError(
+            f"{name}: tune=True tunes a model of sentence-transformers, but the encoder is {encoder.name}; take "
+            'encoder="sentence", or tune=False'
+        )
+
+
+def tuned(
+    encoder: Encoder,
+    texts: Sequence[str],
+    company: Company,
+    held: IntMatrix,
+    options: Any,
+    run: Run,
+    name: str,
+) -> DoubleVector:
+    """Tune the model of an encoder in place; return the losses on held-out pairs, the first one before.
+
+    Args:
+        encoder: a `sentence`, whose model is changed.
+        texts: (n_items,) what each item says.
+        company: where pairs come from.
+        held: (n, 2) pairs that are measured.
+        options: the settings of `aligned`.
+        run: device, threads, seed.
+        name: of who asks, for people.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    assert isinstance(encoder, Sentence)
+    import torch
+
+    from zhiyin._torch import torch_threads
+
+    net: Any = encoder._net
+    prepare = net.preprocess if hasattr(net, "preprocess") else net.tokenize
+
+    def encode(items: AnyArray) -> Any:
+        features = {key: _placed(value, net.device) for key, value in prepare([texts[item] for item in items]).items()}
+        return torch.nn.functional.normalize(net(features)["sentence_embedding"].float(), dim=1)
+
+    settings = (options.tune_batch_size, options.tune_pairs, options.temperature)
+    learning = Learning(net, encode, company, held, len(texts), *settings)
+    with torch_threads(run.threads), torch.random.fork_rng():
+        torch.manual_seed(int(run.generator(f"{name}: tuning").integers(2**31)))
+        try:
+            net.to(run.device or "cpu")
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"{name}: the device {run.device!r} is not there: {error}") from None
+        optimizer = torch.optim.AdamW(net.parameters(), lr=options.tune_learning_rate, weight_decay=DECAY)
+        losses = learning.learn(optimizer, options.tune_epochs, run, f"{name}: tune")
+    encoder.__dict__["_hash"] = state_hash(net)
+    encoder.__dict__.pop("_width", None)
+    return losses
+
+
+def _placed(value: Any, device: Any) -> Any:
+    return value.to(device) if hasattr(value, "to") else value
+
+
+def state_hash(net: Any) -> str:
+    """A hash of the weights of a net."""
+    total = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(net.state_dict().items()):
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(value.detach().float().cpu().numpy()).data)
+    return total.hexdigest()
+
+
+def write(encoder: Encoder, folder: Path) -> None:
+    """Save the tuned model of an encoder, in safetensors."""
+    assert isinstance(encoder, Sentence)
+    encoder._net.save_pretrained(str(folder / FOLDER), create_model_card=False, safe_serialization=True)
+
+
+def read(encoder: Encoder, folder: Path, weights: str) -> None:
+    """Let an encoder read the tuned model that `write` wrote."""
+    encoder.__dict__.update(_folder=folder / FOLDER, _hash=weights)
