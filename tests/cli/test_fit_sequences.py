@@ -375,3 +375,26 @@ def test_users_too_short_to_hold_anything_out_are_told_what_to_do(zhiyin: Zhiyin
     command = ("fit", "sasrec", *TWO, "--data", tmp_path / "d", "--out", tmp_path / "m")
     assert "; --all-events holds nothing out" in one_line(zhiyin, *command)
     assert zhiyin(*command, "--all-events").code == 0
+
+
+def test_words_and_new_items(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    """A model that reads titles is asked in words, and lists an item that was not there when it learnt."""
+    settings = ("text=null_space", "encoder=tfidf", "text_size=8", "epochs=1", "max_length=10")
+    told = [part for one in settings for part in ("-o", one)]
+    assert zhiyin("fit", "sasrec", "--data", prepared, "--out", tmp_path / "m", *told).code == 0
+    words = Dataset.load(prepared).item_titles()[3]
+    new = tmp_path / "new.csv"
+    new.write_text(f"item_id,title\nbrand-new,{words}\n", encoding="utf-8")
+    ask = ("recommend", "--model", tmp_path / "m", "-k", 20)
+    (listed,) = zhiyin(*ask, "--text", words, "--items", new, "--json").json["recommendations"]
+    assert "brand-new" in [one["item_id"] for one in listed["items"]]
+    assert listed["items"][0]["reasons"][0]["kind"] == "text"
+    shown = zhiyin(*ask, "--user", "u0001", "--data", prepared, "--text", words, "--text-weight", 9, "--items", new)
+    assert shown.code == 0, shown.err
+    assert words in shown.out
+    plain = zhiyin(*ask, "--history", "i0001", "--text-weight", 2, "--json").json
+    assert plain == zhiyin(*ask, "--history", "i0001", "--json").json
+    assert zhiyin("fit", "popularity", "--data", prepared, "--out", tmp_path / "p").code == 0
+    ask = ("recommend", "--model", tmp_path / "p")
+    assert "reads no text" in one_line(zhiyin, *ask, "--text", words)
+    assert "without learning anew" in one_line(zhiyin, *ask, "--history", "i0001", "--items", new)

@@ -15,7 +15,7 @@ from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models import _sides
 from zhiyin.models._sequences import WEIGHTS, SequenceRecommender
-from zhiyin.models._sides import BUCKETS, Column, UserSides, item_sides, saved_item_sides
+from zhiyin.models._sides import BUCKETS, Column, ItemSides, UserSides, saved_item_sides
 from zhiyin.models.base import load
 from zhiyin.models.gru4rec import GRU4Rec
 from zhiyin.models.sasrec import SASRec
@@ -33,7 +33,7 @@ def items(**columns: Any) -> pa.Table:
 
 
 def shares(table: pa.Table, *names: str) -> list[list[float]]:
-    return item_sides(table, names)[0].toarray().tolist()
+    return ItemSides.fit(table, names).of(table).toarray().tolist()
 
 
 def test_the_values_of_items_by_hand() -> None:
@@ -62,7 +62,8 @@ def test_columns_stand_side_by_side_and_count_once() -> None:
     right = [[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0]]
     assert shares(table, "kind", "price") == right
     assert shares(table, "kind", "price", "kind") == right
-    found, silent = item_sides(table, ["kind", "price"])
+    sides = ItemSides.fit(table, ["kind", "price"])
+    found, silent = sides.of(table), sides.silent
     assert found.data.dtype == np.float32
     assert (found.sum(1) == 2).all()
     assert silent.tolist() == [2, 5]
@@ -93,7 +94,9 @@ def test_permuted_items_have_permuted_values() -> None:
     lists = [rng.choice(list("abcdefg"), rng.integers(0, 4)).tolist() for _ in range(40)]
     table = items(genres=lists, price=rng.normal(size=40))
     order = rng.permutation(40)
-    ours, theirs = (item_sides(one, ["genres", "price"])[0].toarray() for one in (table, table.take(pa.array(order))))
+    ours, theirs = (
+        ItemSides.fit(one, ["genres", "price"]).of(one).toarray() for one in (table, table.take(pa.array(order)))
+    )
     np.testing.assert_array_equal(theirs, ours[order])
 
 
@@ -130,7 +133,7 @@ def test_columns_that_say_nothing_are_refused() -> None:
         ("price", DataError, "no two different numbers"),
     ):
         with pytest.raises(wrong, match=said.replace("?", r"\?")):
-            item_sides(table, [name])
+            ItemSides.fit(table, [name])
 
 
 def test_what_a_query_says() -> None:

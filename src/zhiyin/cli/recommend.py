@@ -27,7 +27,17 @@ def recommend(
         str | None,
         typer.Option("--history", help="Item ids, oldest first, as one CSV line: 'item,\"an id, with comma\"'."),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="What is asked for, in plain words; alone, or beside a user or a history."),
+    ] = None,
+    text_weight: Annotated[
+        float, typer.Option("--text-weight", min=0, help="How much the words weigh beside the history.")
+    ] = 1.0,
     data: Annotated[str | None, typer.Option("--data", help="Where the users' histories are (and the titles).")] = None,
+    items: Annotated[
+        str | None, typer.Option("--items", help="New items that may be listed too: a file, as for `zhiyin prepare`.")
+    ] = None,
     k: opt.K = 10,
     reasons: Annotated[int, typer.Option("--reasons", min=0, help="Reasons for each item, at most.")] = 2,
     allow: Annotated[str | None, typer.Option("--allow", help="Item ids that alone may appear, as a CSV line.")] = None,
@@ -37,15 +47,23 @@ def recommend(
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Items of the history may be listed.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Recommend for users of a data set (--user) or for a bare history (--history)."""
+    """Recommend for users of a data set (--user), for a bare history (--history), for plain words (--text)."""
     from zhiyin.cli._terminal import say_json
+    from zhiyin.data.tables import Catalogue
     from zhiyin.models.base import load
 
     run = opt.make_run(0, None)
     recommender = load(model)
     dataset = opt.open_data(data, run) if data else None
+    names = titles(dataset, recommender)
+    if items is not None:
+        new = Catalogue.read(items).to_arrow()
+        recommender = recommender.with_items(new, run)
+        if "title" in new.column_names:
+            named = zip(new.column("item_id").to_pylist(), new.column("title").to_pylist(), strict=True)
+            names = {one: title for one, title in named if title} | names
     found = recommender.recommend(
-        _queries(user, history, dataset),
+        _worded(_queries(user, history, text, dataset), text, text_weight),
         k,
         exclude_seen=not include_seen,
         allow=None if allow is None else _some_ids(allow, "--allow"),
@@ -56,7 +74,7 @@ def recommend(
     if json:
         say_json({"recommendations": found.to_dicts()})
     else:
-        show(found, titles(dataset, recommender), k)
+        show(found, names, k)
     _doubts(recommender, dataset, None if history is None else _ids(history))
 
 
@@ -76,19 +94,40 @@ def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | No
         note(f"note: the model knows no item of this history and answers as it would a stranger; its ids: {some}, ...")
 
 
-def _queries(users: list[str] | None, history: str | None, dataset: Dataset | None) -> Queries | list[Query]:
+def _queries(
+    users: list[str] | None, history: str | None, text: str | None, dataset: Dataset | None
+) -> Queries | list[Query]:
     import numpy as np
 
     from zhiyin.data.queries import Query
     from zhiyin.errors import ConfigError
 
+    if not users and history is None and text is not None:
+        return [Query.of([])]
     if bool(users) == (history is not None):
-        raise ConfigError("say for whom: either --user ID (with --data), or --history 'item,item'")
+        raise ConfigError(
+            "say for whom: either --user ID (with --data), or --history 'item,item'; or what for: --text 'plain words'"
+        )
     if history is not None:
         return [Query.of(_ids(history))]
     if dataset is None:
         raise ConfigError("--user needs --data: a model keeps no users, their histories are in the data")
     return dataset.queries(np.array([dataset.users.number(one, "user") for one in users or ()]))
+
+
+def _worded(queries: Queries | list[Query], text: str | None, weight: float) -> Queries | list[Query]:
+    """The queries, each of which asks for something in words too."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    if text is None:
+        return queries
+    told = {"text": text, "text_weight": weight}
+    if isinstance(queries, list):
+        return [replace(one, context={**one.context, **told}) for one in queries]
+    columns = {name: np.array([value] * len(queries), object) for name, value in told.items()}
+    return replace(queries, context={**queries.context, **columns})
 
 
 def _ids(line: str) -> list[str]:

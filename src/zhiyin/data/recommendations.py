@@ -22,7 +22,7 @@ class Reason:
     """One reason for one item: usually an item of the history and the part of the score that it brought.
 
     `kind` says what supports it: "history" (with `item_id`), "sequence" (the history as a whole),
-    "popularity", "content" or "chance".
+    "text" (what the query asks for in words), "popularity", "content" or "chance".
     """
 
     kind: str

@@ -13,6 +13,7 @@ from zhiyin.arrays import FloatMatrix
 from zhiyin.data.queries import Moment, Queries, Query, microseconds
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.errors import DataError
+from zhiyin.models._wishes import mixed
 
 if TYPE_CHECKING:
     from zhiyin.models._sequences import SequenceRecommender
@@ -78,14 +79,17 @@ class LiveHistory:
         batch = self.model._met(batch)
         n, room = batch.histories.n_events, int(self.model.window[0])
         if not n:
-            return np.full((1, self.model.config.embedding_size), np.nan, np.float32)
+            return self._mixed(np.full((1, self.model.config.embedding_size), np.nan, np.float32), batch)
         first = max(0, n - room)
         if first != self._first or self._live.known >= min(n, room):
             self._live.clear()
             self._first = first
         device = next(self.model.net.parameters()).device
         found: FloatMatrix = self._live.state(self.model._maker(device).queries(batch)).cpu().numpy()[None]
-        return found
+        return self._mixed(found, batch)
+
+    def _mixed(self, states: FloatMatrix, batch: Queries) -> FloatMatrix:
+        return states if self.model.texts is None else mixed(self.model, states, batch)
 
 
 def _falls(query: Query) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from scipy import sparse
 from scipy.special import logsumexp
 
@@ -19,15 +20,18 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import ConfigError, DataError, shortened
 from zhiyin.models._answers import answers, digest, known_items, longest_window, may_learn
+from zhiyin.models._catalogues import extended, replaced, take
+from zhiyin.models._footprint import footprint
 from zhiyin.models._losses import loss_of
 from zhiyin.models._sequence_config import SequenceConfig
-from zhiyin.models._sides import UserSides, item_sides, saved_item_sides
-from zhiyin.models._tables import N_CODES, Known, begin, item_table_of, own_table
+from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
+from zhiyin.models._tables import N_CODES, Known, begin, item_table_of, own_table, text_table
 from zhiyin.models._texts import ItemTexts, saved_texts, shares
 from zhiyin.models._torch import device_of, precision_of, torch_of, torch_threads
-from zhiyin.models.base import VectorRecommender
+from zhiyin.models._wishes import TEXT, mixed, wished
+from zhiyin.models.base import Asked, VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
 
@@ -65,7 +69,9 @@ class SequenceRecommender(VectorRecommender):
     needs = "position"
     uses_validation = True
     threaded = False
-    learns = ("read", "edges", "known", "window")
+    learns: ClassVar[tuple[str, ...]] = ("read", "edges", "known", "window")
+    no_graph: ClassVar[str] = ""
+    """Why an ONNX graph cannot hold what the model does; empty where one can."""
 
     net: Encoder
     trained: Trained
@@ -80,12 +86,16 @@ class SequenceRecommender(VectorRecommender):
     """(1,) so many events of a history are looked at: `max_length`, or fewer where training saw no place beyond."""
     item_sides: sparse.csr_array | None = None
     """(n_items, n_values) the features of items, if there are any; saved with the net."""
+    item_columns: ItemSides | None = None
+    """Their columns, if there are any."""
     users: UserSides | None = None
     """The features of users, if there are any."""
     texts: ItemTexts | None = None
     """Who reads the items, where what they say is told."""
     said: FloatMatrix | None = None
     """(n_items, s) what items say, where it is told; saved with the net."""
+    _begun: SequenceRecommender | None = None
+    """Where learning goes on from, see `adapt`."""
 
     def _net(self, sizes: dict[str, int]) -> Encoder:
         """The net, with its first weights; `sizes` are those of the features."""
@@ -111,33 +121,8 @@ class SequenceRecommender(VectorRecommender):
         return reading.sizes if self.users is None else {**reading.sizes, **self.users.sizes}
 
     def _footprint(self, histories: Histories) -> Footprint:
-        """What the memory of training depends on; a model without attention says less."""
-        from zhiyin.nn.items import SPARSE_FROM
-        from zhiyin.nn.memory import Footprint
-
-        own = self.config
-        options = own.model_dump()
-        longest = int(histories.lengths.max(initial=1))
-        rows = own.codes * N_CODES or None
-        if self.item_sides is not None:  # of `row_width`
-            rows = (rows or self.n_items) + self.item_sides.shape[1] * max(1, own.codes)
-        return Footprint(
-            width=own.embedding_size,
-            n_layers=options.get("n_layers", 1),
-            n_heads=options.get("n_heads", 0),
-            max_length=min(own.max_length, longest),
-            n_items=self.n_items,
-            hidden=options.get("hidden_size"),
-            n_negatives=None if self.config.loss_for(self.n_items) == "softmax" else min(own.n_negatives, self.n_items),
-            table_rows=rows,
-            row_width=own.own_width // max(1, own.codes),
-            sparse=not own.codes and self.n_items >= SPARSE_FROM,
-            gated=options.get("block") == "ligr",
-            biased="time" in options.get("relations", ()),
-            convolution=options.get("convolution", 0),
-            average=own.average > 0,
-            copied=not self.known.all(),
-        )
+        """What the memory of training depends on."""
+        return footprint(self, histories)
 
     def live(self, query: Query | None = None) -> LiveHistory:
         """A history that grows while it is asked, each new event at the cost of one event.
@@ -163,6 +148,93 @@ class SequenceRecommender(VectorRecommender):
         """Why there are no live histories; empty where there are."""
         return ""
 
+    # ------------------------------------------------------------------ other items, other words
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a query may say in words what is asked for, as `context={"text": ...}`."""
+        return self.texts is not None or TEXT in self.config.user_features
+
+    def with_items(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
+        """The model with new items in its catalogue, each known by what it says; nothing is learnt anew.
+
+        Items that are there already stay as they are. The model itself is not changed.
+
+        Args:
+            items: with the columns of the items that it learnt from.
+            run: of the encoder.
+
+        Raises:
+            ConfigError: the model is not told what items say.
+            DataError: no items came, or two have one id.
+        """
+        return extended(self, items, run or Run())
+
+    def with_catalogue(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
+        """The model over these items alone, in their order: known ids keep what is theirs, others are what they say.
+
+        So a model answers for another set than it learnt from (zero-shot). What it tells of events beside their items
+        (values, kinds, ...) must mean the same there. Arguments and errors are those of `with_items`.
+        """
+        return replaced(self, items, run or Run())
+
+    def _renumbered(self, place: IntVector) -> None:
+        """Take up other items in what is kept of each, once `said` and `known` are theirs.
+
+        Args:
+            place: (n_items,) the number that each had so far; -1 for a new one.
+        """
+
+    def adapt(self, train: Dataset, validation: Cases | None = None, run: Run | None = None, **settings: Any) -> Self:
+        """A model that goes on learning from here with other events: new ones, or a few of another set (few-shot).
+
+        Args:
+            train: whose items become the catalogue.
+            validation: as for `fit`.
+            run: as for `fit`.
+            settings: that are to differ, such as `epochs` and `learning_rate`.
+
+        Raises:
+            ConfigError: the model is not told what items say, or settings change the net.
+            DataError: the data lack what the model is told of events.
+        """
+        found = type(self)(**{**self.config.model_dump(), **settings})
+        found._begun = self.with_catalogue(train, run)
+        try:
+            return found.fit(train, validation, run)
+        finally:
+            del found._begun
+
+    def behaviour_vectors(self, queries: Asked, run: Run | None = None) -> FloatMatrix:
+        """(n_queries, d) the states of histories, in the space of `item_vectors`; NaN for an empty one."""
+        batch = self.encode(queries)
+        parts = self._in_blocks(
+            lambda start, stop: self._encode(batch.slice(start, stop)), len(batch), run or Run(), "encode"
+        )
+        return np.concatenate(parts) if parts else np.zeros((0, self.config.embedding_size), np.float32)
+
+    def text_vectors(self, texts: Sequence[str], run: Run | None = None) -> FloatMatrix:
+        """(n, d) the vectors of items that would say these texts; NaN for one that says nothing.
+
+        Raises:
+            ConfigError: the model is not told what items say, or they do not say it in words.
+        """
+        import torch
+
+        if self.texts is None:
+            raise ConfigError(f"{self.name} is not told what items say (text={self.config.text}); take text=added")
+        said = self.texts.of_texts(list(texts), run or Run())
+        weight = next(self.net.parameters())
+        with torch.inference_mode():
+            found = self.net.as_held(self._unused(torch.from_numpy(said).to(weight.device)))
+        vectors: FloatMatrix = found.cpu().numpy()
+        vectors[~said.any(1)] = np.nan
+        return vectors
+
+    def _unused(self, said: torch.Tensor) -> torch.Tensor:
+        """(n, d) the vectors of items that say this (n, s) and that nobody has used."""
+        return text_table(self.net.items).unused(said)
+
     # ------------------------------------------------------------------ learning
 
     def _fit(self, train: Dataset, validation: Cases | None, run: Run) -> None:
@@ -180,6 +252,8 @@ class SequenceRecommender(VectorRecommender):
         device = device_of(run, self.name)
         known = train.histories if train.clock == "time" else train.histories.without("time")
         reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
+        if self._begun is not None:
+            reading = self._begun._goes_on(reading, train)
         self.read, self.edges = list(reading.features), reading.edges
         histories = train.histories
         self.window = np.array([longest_window(histories, self.config, self.read)])
@@ -201,7 +275,9 @@ class SequenceRecommender(VectorRecommender):
         if not self.config.tells_text:
             self.texts, self.said = None, None  # they have said all that they had to
         items = own_table(self.net.items)
-        if isinstance(items, ProductItems):
+        if self._begun is not None:
+            take(self.net, self._begun.net)
+        elif isinstance(items, ProductItems):
             drawn = run.generator(f"{self.name}: codes")
             codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
             items.codes.copy_(torch.from_numpy(codes))
@@ -209,7 +285,7 @@ class SequenceRecommender(VectorRecommender):
         training = Training(
             self.net,
             lambda generator: maker.epoch(histories, size, generator, wanted),
-            loss_of(self.net, self.config, histories, maker, wanted, told, precision_of(run, device, self.name)),
+            self._loss(histories, maker, wanted, told, precision_of(run, device, self.name)),
             None if validation is None else self._measure(validation, run),
             self._plan(),
             run,
@@ -218,6 +294,7 @@ class SequenceRecommender(VectorRecommender):
                 "model": self.name,
                 "settings": self.config.model_dump(mode="json"),
                 "data": train.content_hash,
+                "begun": None if self._begun is None else self._begun.trained_on["content_hash"],
                 "validation": None if validation is None else digest(validation),
             },
             watch=run.watch,
@@ -231,11 +308,18 @@ class SequenceRecommender(VectorRecommender):
         """Find what is told of items and users; that of the user of each history to learn from, if there is any."""
         own = self.config
         self.texts, self.said = None, None
-        if own.text != "none":
+        if self._begun is not None:
+            self.texts, self.said = self._begun.texts, self._begun.said
+        elif own.text != "none":
             self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
-        said = item_sides(train.item_table, own.item_features) if own.item_features else (None, None)
-        self.item_sides, silent = said
+        self.item_sides, self.item_columns, silent = None, None, None
+        if own.item_features:
+            begun = None if self._begun is None else self._begun.item_columns
+            self.item_columns = begun or ItemSides.fit(train.item_table, own.item_features)
+            self.item_sides, silent = self.item_columns.of(train.item_table), self.item_columns.silent
         self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
+        if self._begun is not None:
+            self.known = self.known | self._begun.known
         if self.said is not None and own.tells_text:
             self.known = self.known | self.said.any(1)
         self.users = None
@@ -243,6 +327,31 @@ class SequenceRecommender(VectorRecommender):
             return None
         self.users, every = UserSides.fit(train.user_table, own.user_features, may_learn(train.histories))
         return every
+
+    def _loss(
+        self,
+        histories: Histories,
+        maker: BatchMaker,
+        wanted: BoolVector | None,
+        told: IntMatrix | None,
+        precision: Callable[[], AbstractContextManager[Any]],
+    ) -> Callable[..., tuple[torch.Tensor, int, int]]:
+        """What a batch of windows costs; the arguments are those of `loss_of`."""
+        return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
+
+    def _goes_on(self, reading: Reading, train: Dataset) -> Reading:
+        """The reading of events with which learning goes on from this model.
+
+        Raises:
+            DataError: events do not tell the same.
+        """
+        if list(reading.features) != self.read or (train.kinds != self.kinds and "kind" in self.read):
+            came = [*reading.features, *train.kinds]
+            raise DataError(
+                f"{self.name} is told {', '.join([*self.read, *self.kinds]) or 'nothing'} of events, but "
+                f"{train.name!r} tells {', '.join(came) or 'nothing'}; go on with data that tell the same, or fit anew"
+            )
+        return replace(reading, edges=self.edges)
 
     def _batch_events(self, histories: Histories) -> int:
         """The events in a batch: so many as are asked for, or fewer where an epoch would be a step or two."""
@@ -337,7 +446,7 @@ class SequenceRecommender(VectorRecommender):
                 rows = told[start:stop]
                 batch = maker.queries(queries.take(rows))
                 states[rows[batch.order]] = self.net.last(batch).cpu().numpy()
-        return states
+        return states if self.texts is None else mixed(self, states, queries)
 
     def _knows(self, items: IntVector) -> BoolVector:
         return np.take(self.known, items)
@@ -348,6 +457,8 @@ class SequenceRecommender(VectorRecommender):
         return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
+        if self.known[item] and self.texts is not None and wished(query).any():
+            return Reason("text", 0.0, text=f"near to what was asked for: {shortened(query.context[TEXT][0])}")
         if not (self.known[item] and self._met(query).histories.n_events):
             return None
         return Reason("sequence", 0.0, text="the history as a whole, no single item of it")
@@ -361,7 +472,10 @@ class SequenceRecommender(VectorRecommender):
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
-        scores[np.ix_(self._met(queries).histories.lengths == 0, self.known)] = 0
+        silent = self._met(queries).histories.lengths == 0
+        if self.texts is not None:
+            silent &= ~wished(queries)
+        scores[np.ix_(silent, self.known)] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found
 
@@ -371,6 +485,8 @@ class SequenceRecommender(VectorRecommender):
         weights = {name: one.detach().cpu().numpy() for name, one in self.net.state_dict().items()}
         save_arrays(folder / WEIGHTS, weights)
         self.trained.write(folder / TRAINED)
+        if self.item_columns is not None:
+            self.item_columns.write(folder)
         if self.users is not None:
             self.users.write(folder)
         if self.texts is not None:
@@ -386,6 +502,7 @@ class SequenceRecommender(VectorRecommender):
         self.trained = Trained.read(folder / TRAINED)
         if self.config.item_features:
             self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
+            self.item_columns = ItemSides.read(folder, self.config.item_features)
         if self.config.user_features:
             self.users = UserSides.read(folder, self.config.user_features)
         if self.config.tells_text:

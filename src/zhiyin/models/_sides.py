@@ -34,8 +34,8 @@ BUCKETS = 32
 """At most so many of numbers, of at least `LEAST` rows on average; where no more different numbers are there, each has
 its own."""
 
-COLUMNS, TABLE = "users.json", "users.parquet"
-"""The files of users' columns and of the users themselves in a saved model."""
+COLUMNS, TABLE, ITEM_COLUMNS = "users.json", "users.parquet", "items.json"
+"""The files of users' columns, of the users themselves and of items' columns in a saved model."""
 
 Entries: TypeAlias = tuple[LongVector, IntVector]
 """(m,) rows, in rising order, and the number of a value that each has."""
@@ -135,24 +135,55 @@ class Column:
         return found.astype(np.int32)
 
 
-def item_sides(table: pa.Table, names: Sequence[str]) -> tuple[sparse.csr_array, IntVector]:
-    """What some columns tell of items.
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemSides:
+    """The columns of items that a model reads."""
 
-    Returns:
-        (n_items, n_values) float32, at each value of an item 1 / how many it has in that column; and for each column
-        the value that stands for a missing or rare one.
+    columns: tuple[Column, ...]
 
-    Raises:
-        ConfigError: there is no such column, or it holds neither text nor numbers.
-        DataError: a column tells no two items apart.
-    """
-    parts = [_shares(table, name) for name in dict.fromkeys(names)]
-    last = np.cumsum([one.shape[1] for one in parts]).astype(np.int32) - 1
-    return sparse.csr_array(sparse.hstack(parts, format="csr")), last
+    @classmethod
+    def fit(cls, table: pa.Table, names: Sequence[str]) -> ItemSides:
+        """What the named columns of a table tell apart.
+
+        Raises:
+            ConfigError: there is no such column, or it holds neither text nor numbers.
+            DataError: a column tells no two items apart.
+        """
+        return cls(tuple(Column.fit(table, name, "item") for name in dict.fromkeys(names)))
+
+    def of(self, table: pa.Table) -> sparse.csr_array:
+        """(n_items, n_values) float32, at each value of an item 1 / how many it has in that column.
+
+        Raises:
+            ConfigError: there is no such column, or it holds neither text nor numbers.
+        """
+        parts = [_shares(table, column) for column in self.columns]
+        return sparse.csr_array(sparse.hstack(parts, format="csr"))
+
+    @property
+    def silent(self) -> IntVector:
+        """(n_columns,) the values that stand for missing and rare ones."""
+        return (np.cumsum([column.size for column in self.columns]) - 1).astype(np.int32)
+
+    def write(self, folder: Path) -> None:
+        """Write it to a file of a folder."""
+        _write(self.columns, folder / ITEM_COLUMNS)
+
+    @classmethod
+    def read(cls, folder: Path, names: Sequence[str]) -> ItemSides:
+        """Read what `write` wrote of the named columns.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        try:
+            return cls(_read(folder / ITEM_COLUMNS, names))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{folder} is damaged: the features of items: {error}; save the model anew") from None
 
 
 def saved_item_sides(arrays: Mapping[str, AnyArray], n_items: int, file: Path) -> sparse.csr_array:
-    """The matrix of `item_sides` from the saved arrays of a net whose items are a `SideItems`.
+    """The matrix of `ItemSides` from the saved arrays of a net whose items are a `SideItems`.
 
     Raises:
         DataError: it is not there, or damaged.
@@ -241,7 +272,7 @@ class UserSides:
 
     def write(self, folder: Path) -> None:
         """Write it to two files of a folder."""
-        (folder / COLUMNS).write_text(to_json([column.to_dict() for column in self.columns]), encoding="utf-8")
+        _write(self.columns, folder / COLUMNS)
         numbers = {str(place): column for place, column in enumerate(self.numbers.T)}
         pq.write_table(pa.table({"user_id": self.ids.ids, **numbers}), folder / TABLE, compression="zstd")
 
@@ -252,11 +283,8 @@ class UserSides:
         Raises:
             DataError: a file is missing or damaged.
         """
-        content = read_json(folder / COLUMNS)
         try:
-            columns = tuple(Column.from_dict(one) for one in content)
-            if [column.name for column in columns] != list(dict.fromkeys(names)):
-                raise ValueError(f"{', '.join(column.name for column in columns) or 'none'}, not {', '.join(names)}")
+            columns = _read(folder / COLUMNS, names)
             table = pq.read_table(folder / TABLE)
             numbers = [np.asarray(table.column(str(place)), np.int32) for place in range(len(columns))]
             found = cls(columns, Vocabulary(table.column("user_id")), np.stack(numbers, 1))
@@ -271,9 +299,19 @@ class UserSides:
         return self.nobody + 1 - np.array([column.size for column in self.columns], np.int32)
 
 
-def _shares(table: pa.Table, name: str) -> sparse.csr_array:
+def _write(columns: Sequence[Column], file: Path) -> None:
+    file.write_text(to_json([column.to_dict() for column in columns]), encoding="utf-8")
+
+
+def _read(file: Path, names: Sequence[str]) -> tuple[Column, ...]:
+    columns = tuple(Column.from_dict(one) for one in read_json(file))
+    if [column.name for column in columns] != list(dict.fromkeys(names)):
+        raise ValueError(f"{', '.join(column.name for column in columns) or 'none'}, not {', '.join(names)}")
+    return columns
+
+
+def _shares(table: pa.Table, column: Column) -> sparse.csr_array:
     """(n_items, size) float32 of one column."""
-    column = Column.fit(table, name, "item")
     rows, numbers = column.entries(table, "item")
     count = np.bincount(rows, minlength=table.num_rows)
     offsets = np.concatenate([[0], np.cumsum(count)])

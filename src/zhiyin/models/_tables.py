@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from zhiyin.arrays import FloatMatrix, FloatVector
+from zhiyin.arrays import FloatMatrix, FloatVector, IntMatrix
 from zhiyin.models._sequence_config import SequenceConfig
 
 if TYPE_CHECKING:
     from zhiyin.nn.items import ItemTable
+    from zhiyin.nn.texts import TextItems
 
 N_CODES = 256
 """Different codes in each part of an item's vector: a byte each."""
@@ -29,12 +30,19 @@ class Known:
     """(n_items, s) what they say, of length 1; zeros for one that says nothing."""
     share: FloatVector | None = None
     """(n_items,) how much of its own row each has, where items say something."""
+    codes: IntMatrix | None = None
+    """(n_items, levels) the digits of each, where they have vectors."""
+    sizes: tuple[int, ...] = ()
+    """(levels,) how many values each digit may have."""
+    rows: bool = True
+    """Whether items have rows of their own."""
 
 
 def item_table_of(own: SequenceConfig, known: Known) -> ItemTable:
     """The table, with first weights that its net is yet to draw; codes are learnt or read afterwards."""
     import torch
 
+    from zhiyin.nn.digits import DigitItems
     from zhiyin.nn.items import PlainItems, ProductItems
     from zhiyin.nn.sides import SideItems
     from zhiyin.nn.texts import TextItems
@@ -47,16 +55,40 @@ def item_table_of(own: SequenceConfig, known: Known) -> ItemTable:
         assert known.said is not None
         assert known.share is not None
         table = TextItems(None if joined == "frozen" else table, known.said, width, known.share, joined, own.hidden_ids)
+    if known.codes is not None:
+        beside = table if known.rows or joined != "none" else None
+        table = DigitItems(torch.from_numpy(known.codes), known.sizes, width, beside)
     return table if known.sides is None else SideItems.of(table, known.sides, width)
 
 
 def own_table(table: ItemTable) -> ItemTable | None:
     """The part of a table that holds what items have of their own; None where they have nothing."""
+    from zhiyin.nn.digits import DigitItems
     from zhiyin.nn.sides import SideItems
     from zhiyin.nn.texts import TextItems
 
     found: ItemTable | None = table
-    while isinstance(found, (SideItems, TextItems)):
+    while isinstance(found, (SideItems, DigitItems, TextItems)):
+        found = found.own
+    return found
+
+
+def text_table(table: ItemTable) -> TextItems:
+    """The part of a table that joins what items say."""
+    from zhiyin.nn.texts import TextItems
+
+    found = _told_table(table)
+    assert isinstance(found, TextItems)
+    return found
+
+
+def _told_table(table: ItemTable) -> ItemTable | None:
+    """A table without the values of features and the digits of codes that are added to it."""
+    from zhiyin.nn.digits import DigitItems
+    from zhiyin.nn.sides import SideItems
+
+    found: ItemTable | None = table
+    while isinstance(found, (SideItems, DigitItems)):
         found = found.own
     return found
 
@@ -66,10 +98,9 @@ def begin(table: ItemTable, known: Known, own: SequenceConfig) -> None:
     import torch
 
     from zhiyin.nn.items import PlainItems
-    from zhiyin.nn.sides import SideItems
     from zhiyin.nn.texts import TextItems
 
-    inner = table.own if isinstance(table, SideItems) else table
+    inner = _told_table(table)
     if isinstance(inner, TextItems):
         inner.start()
     elif own.text == "initial" and known.said is not None and isinstance(inner, PlainItems):

@@ -92,7 +92,7 @@ def saved_texts(arrays: Mapping[str, AnyArray], n_items: int, file: Path) -> Flo
     Raises:
         DataError: it is not there, or of another number of items.
     """
-    found = next((one for name, one in arrays.items() if name.endswith("items.said")), None)
+    found = next((one for name, one in arrays.items() if name.startswith("items.") and name.endswith(".said")), None)
     if found is None or found.ndim != 2 or len(found) != n_items:
         came = "nothing" if found is None else f"an array of shape {found.shape}"
         raise DataError(f"{file} is damaged: of what {n_items:,} items say it holds {came}; save the model anew")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from zhiyin._parallel import in_blocks, rows_at_once
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
@@ -22,7 +23,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
-from zhiyin.errors import DataError, NotFittedError
+from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models._filling import FILLED as FILLED
 from zhiyin.models._filling import fill
 from zhiyin.models._given import check_fit, check_k, given_queries
@@ -30,6 +31,7 @@ from zhiyin.models._reasons import leave_one_out, reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
 from zhiyin.models._weights import check_weights, kind_weights
+from zhiyin.models._wishes import check as check_words
 from zhiyin.retrieval.exact import ITEMS_AT_ONCE, NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
 
@@ -112,6 +114,22 @@ class Recommender(Component):
         if self.items is None:
             raise NotFittedError(f"{self.name} is not fitted yet; call fit(dataset) first, or load a saved model")
         return self.items
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a query may say in words what is asked for, as `context={"text": ...}`."""
+        return False
+
+    def with_items(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
+        """The model with new items in its catalogue; see `zhiyin.models._sequences.SequenceRecommender.with_items`.
+
+        Raises:
+            ConfigError: the model knows items by their use alone.
+        """
+        raise ConfigError(
+            f"{self.name} can say nothing of new items without learning anew; take a sequence model that was fitted "
+            "with text=added, null_space or frozen, or fit it on the new catalogue"
+        )
 
     def fit(self, train: Dataset, validation: Any = None, run: Run | None = None) -> Self:
         """Learn from a dataset; `validation` (cases of a split) only for models that stop early on it.
@@ -239,8 +257,12 @@ class Recommender(Component):
         """Queries in the numbers of the model's own vocabulary, without events that are later than their moment."""
         asked = given_queries(self.name, queries)
         if isinstance(asked, Queries):
-            return asked.translate(self.vocabulary).in_kinds(self.kinds).until_now()
-        return Queries.encode(asked, self.vocabulary, self.kinds, self.kind_weights).until_now()
+            found = asked.translate(self.vocabulary).in_kinds(self.kinds).until_now()
+        else:
+            found = Queries.encode(asked, self.vocabulary, self.kinds, self.kind_weights).until_now()
+        if not self.reads_text:
+            check_words(self.name, found)
+        return found
 
     def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
         if isinstance(ids, str):

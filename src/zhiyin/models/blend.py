@@ -143,6 +143,11 @@ class Blend(Recommender):
         self.weights = np.array([member.weight for member in members], np.float32)
         self._take_after_members()
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether a member reads text, and may be asked in words."""
+        return any(model.reads_text for model in self.models)
+
     def _row_bytes(self) -> int:
         return SCORE_BYTES * self.n_items + max(model._row_bytes() for model in self.models)
 

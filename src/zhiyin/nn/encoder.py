@@ -61,13 +61,15 @@ class Encoder(nn.Module):
 
     def held(self, items: Tensor) -> Tensor:
         """(..., d) what states are held against, for some items."""
-        found: Tensor = self.items(items)
-        return found if self.temperature is None else F.normalize(found, dim=-1)
+        return self.as_held(self.items(items))
 
     def held_all(self) -> Tensor:
         """(n_items, d) the same for all items."""
-        found = self.items.all()
-        return found if self.temperature is None else F.normalize(found, dim=-1)
+        return self.as_held(self.items.all())
+
+    def as_held(self, vectors: Tensor) -> Tensor:
+        """(..., d) item vectors as states are held against them."""
+        return vectors if self.temperature is None else F.normalize(vectors, dim=-1)
 
     def forward(self, batch: Batch) -> Tensor:
         """(N, d) the state after each event."""

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ class ItemTable(nn.Module):
     """Base: vectors of some items, or of all."""
 
     n_items: int
+    per_item: ClassVar[tuple[str, ...]] = ()
+    """The names of its arrays that have a row for each item, or say where its row is."""
 
     def forward(self, items: Tensor) -> Tensor:
         """(..., d) the vectors of items (...)."""
@@ -32,6 +36,8 @@ class ItemTable(nn.Module):
 
 class PlainItems(ItemTable):
     """A row for each item; large tables have sparse gradients, see `SPARSE_FROM`."""
+
+    per_item = ("weight",)
 
     def __init__(self, n_items: int, width: int, sparse: bool | None = None) -> None:
         super().__init__()
@@ -60,6 +66,7 @@ class ProductItems(ItemTable):
         ConfigError: m does not divide d, or codes are not from 0 to n_codes - 1.
     """
 
+    per_item = ("codes",)
     codes: Tensor
     starts: Tensor
 

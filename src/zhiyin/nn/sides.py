@@ -36,6 +36,7 @@ class SideItems(ItemTable):
         ConfigError: the arrays do not go together.
     """
 
+    per_item = ("offsets", "places", "shares")
     offsets: Tensor
     places: Tensor
     shares: Tensor

@@ -36,6 +36,7 @@ class TextItems(ItemTable):
         ConfigError: the sizes do not go together.
     """
 
+    per_item = ("said", "share")
     said: Tensor
     share: Tensor
 
@@ -54,7 +55,7 @@ class TextItems(ItemTable):
                 f"texts of {said.shape[1]} numbers leave nothing of vectors of {width} (embedding_size) for an item's "
                 "own; take a smaller text_size"
             )
-        self.own, self.n_items, self.joined, self.hidden = own, len(said), joined, hidden
+        self.own, self.n_items, self.joined, self.hidden, self.width = own, len(said), joined, hidden, width
         self.register_buffer("said", torch.from_numpy(said))
         self.register_buffer("share", torch.from_numpy(share))
         if joined == "null_space":
@@ -77,6 +78,13 @@ class TextItems(ItemTable):
     def all(self) -> Tensor:
         """(n_items, d); made anew by each call, in the size of a plain table."""
         return self._join(self.said, None if self.own is None else self.own.all(), self.share)
+
+    def unused(self, said: Tensor) -> Tensor:
+        """(n, d) the vectors of items that say this (n, s) and were never used."""
+        if self.joined == "null_space":
+            text = said * self.scale
+            return torch.cat([text, text.new_zeros(len(text), self.width - text.shape[1])], -1)
+        return said @ self.weight.T
 
     @torch.no_grad()
     def folded(self) -> PlainItems:

@@ -1,0 +1,83 @@
+"""What a query asks for in words: a text is the vector of an item that says it, and joins the state of the history.
+
+States, items and texts are of one space, so a sum is all that is needed, and the catalogue is searched as ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector
+from zhiyin.data.queries import Queries
+from zhiyin.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from zhiyin.models._sequences import SequenceRecommender
+
+TEXT, WEIGHT = "text", "text_weight"
+"""Of the context of a query: what is asked for, and how much that weighs beside the history (by default 1)."""
+
+
+def wished(queries: Queries) -> BoolVector:
+    """(n,) which queries ask for something in words.
+
+    Raises:
+        DataError: something else than text came.
+    """
+    if TEXT not in queries.context:
+        return np.zeros(len(queries), bool)
+    said = np.asarray(queries.context[TEXT]).tolist()
+    for one in said:
+        if one is not None and not isinstance(one, str):
+            raise DataError(f"context {TEXT!r} = {one!r} came; a text is expected, or None for a query without one")
+    return np.array([bool(one and one.strip()) for one in said], bool)
+
+
+def check(name: str, queries: Queries) -> None:
+    """Refuse words that the model `name` does not read.
+
+    Raises:
+        ConfigError: a query asks for something in words.
+    """
+    if wished(queries).any():
+        raise ConfigError(
+            f"{name} reads no text, but a query came with context {TEXT!r}; take a sequence model that was fitted with "
+            "text=added, null_space or frozen, or leave it out"
+        )
+
+
+def mixed(model: SequenceRecommender, states: FloatMatrix, queries: Queries) -> FloatMatrix:
+    """(n, d) the states of histories, NaN for an empty one, with what their queries ask for in words.
+
+    A text of weight w adds its direction, w times as long as the state; without a history it stands alone.
+    """
+    asks = np.flatnonzero(wished(queries))
+    if not len(asks):
+        return states
+    texts = np.asarray(queries.context[TEXT])[asks].tolist()
+    vectors = model.text_vectors(texts)
+    told = np.isfinite(vectors[:, 0])
+    asks, vectors, weights = asks[told], vectors[told], _weights(queries)[asks[told]]
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    found, own = states.copy(), states[asks]
+    size = np.linalg.norm(own, axis=1, keepdims=True)
+    both = own + weights[:, None] * size * directions
+    found[asks] = np.where(np.isfinite(own), both, vectors)
+    return found
+
+
+def _weights(queries: Queries) -> FloatVector:
+    """(n,) how much the text of each query weighs."""
+    if WEIGHT not in queries.context:
+        return np.ones(len(queries), np.float32)
+    given: AnyArray = np.asarray(queries.context[WEIGHT])
+    try:
+        found = np.array([1.0 if one is None else float(one) for one in given.tolist()], np.float32)
+    except (TypeError, ValueError):
+        found = np.full(len(given), np.nan, np.float32)
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise DataError(f"context {WEIGHT!r} = {given.tolist()} came; numbers from 0 on are expected")
+    return found
