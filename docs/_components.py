@@ -95,7 +95,7 @@ def at_the_prompt(folder: str, name: str) -> str:
         "metrics": f"zhiyin compare --data movielens-100k --models item_knn --metrics {name}",
         "splits": f"zhiyin compare --data movielens-100k --models item_knn --split {name}",
         "encoders": f"zhiyin encode {name} --data movielens-100k --out my-{name}",
+        "semantic_ids": f"zhiyin codes {name} --data movielens-100k --out my-{name}",
         "steps": f"zhiyin prepare --data movielens-100k --step {name} --out my-dataset",
     }
-    said = "\n".join([*([lines[folder]] if folder in lines else []), f"zhiyin list {folder} {name}"])
-    return f"## At the prompt\n\n```\n{said}\n```"
+    return f"## At the prompt\n\n```\n{lines[folder]}\nzhiyin list {folder} {name}\n```"

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from zhiyin._processes import rank_and_size
 from zhiyin.cli import (
+    codes,
     compare,
     data,
     doctor,
@@ -84,6 +85,7 @@ app.command("fit")(fit.fit)
 app.command("recommend")(recommend.recommend)
 app.command("encode")(encode.encode)
 app.command("search")(encode.search)
+app.command("codes")(codes.codes)
 app.command("export")(export.export)
 app.command("tune")(tune.tune)
 app.command("list")(listing.listing)

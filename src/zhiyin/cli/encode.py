@@ -45,7 +45,7 @@ def encode(
     check_free(out, overwrite, MARK)
     run = replace(opt.make_run(seed, threads), device=device)
     dataset = opt.open_data(data, run)
-    reader = _fitted(encoder, settings, dataset, run)
+    reader = fitted(encoder, settings, dataset, run)
     with new_folder(out, overwrite, MARK) as folder:
         found = reader.encode(dataset, keep=keep, out=folder / "vectors.npy", run=run)
         pq.write_table(pa.table({"item_id": dataset.items.ids}), folder / "items.parquet", compression="zstd")
@@ -80,7 +80,7 @@ def search(
     dataset = opt.open_data(data, run)
     if k > dataset.n_items:
         raise ConfigError(f"k = {k} came; a list has between 1 and {dataset.n_items} items (the size of the catalogue)")
-    reader = _fitted(encoder, settings, dataset, run)
+    reader = fitted(encoder, settings, dataset, run)
     if not isinstance(reader, TextEncoder):
         raise ConfigError(f"{encoder} does not read texts; take tfidf, multilingual, sentence or hosted")
     asked = reader.encode_texts([text], run=run)
@@ -99,7 +99,7 @@ def search(
     note(_summary(reader, vectors))
 
 
-def _fitted(name: str, settings: list[str] | None, dataset: Dataset, run: Run) -> Encoder | TextEncoder:
+def fitted(name: str, settings: list[str] | None, dataset: Dataset, run: Run) -> Encoder | TextEncoder:
     """The encoder of that name, fitted on the items if it learns from them."""
     from zhiyin import encoders
 

@@ -1,0 +1,230 @@
+"""What items say, joined to how they are used: the ways to join them, few events, new items, other sets.
+
+    python benchmarks/semantics.py --data FOLDER --work FOLDER [--runs PART/LABEL ...] [--seeds 0 1 2]
+
+--data holds sets of uniform Parquet; --work keeps what each run found for each user, so that the last lines of a run
+can test it in pairs against the others. Every model learns until the validation part says stop; settings are those of
+`sequences.py`, but for `text`. All items are ranked, those of the history excluded.
+
+"warm": leave last out (see `sequences.py`); beside the mean over all users that over those whose target had at most
+five events to learn from. "cold": a tenth of the items loses all events (`cold_items`), and each target is one of
+them; ranked among all items, and among the cold ones alone. "transfer": a model of movielens-1m, told nothing but
+titles, answers for another set (leave last out) of which it has seen nothing ("zero-shot"), or a twentieth of the users
+("few-shot"); beside it what that twentieth alone teaches ("few anew"), and popularity among all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _common import write_results
+from classics import load
+from sequences import RUNS as SEQUENCES
+from zhiyin import models, splitting
+from zhiyin.data.dataset import Dataset
+from zhiyin.evaluation.evaluate import evaluate, world_of
+from zhiyin.evaluation.significance import Sample, bootstrap, holm, interval, sign_flip
+from zhiyin.run import Run
+from zhiyin.splitting.base import Cases, Split
+
+METRICS = ("ndcg@10", "recall@10")
+FEW = 5
+"""Events of an item to learn from, at most, that are few."""
+SOURCE = "movielens-1m"
+TARGETS = ("movielens-latest-small", "movietweetings-100k")
+SHARE = 0.05
+"""Of the users, who teach few-shot."""
+BEAUTY = SEQUENCES["amazon-beauty/zhiyin"][1]
+FILMS = SEQUENCES["movielens-1m/zhiyin small"][1]
+SPOKEN = {"text_size": 64, "encoder": "multilingual"}
+PLOTS = {**SPOKEN, "encoder": {"encoder": "multilingual", "settings": {"text": ["title", "plot", "abstract"]}}}
+TITLES = {**SPOKEN, "encoder": {"encoder": "multilingual", "settings": {"text": "title"}}}
+JOINED: dict[str, dict[str, Any]] = {
+    "none": {},
+    "initial": {"text": "initial"},
+    "frozen": {"text": "frozen"},
+    "added": {"text": "added"},
+    "null_space": {"text": "null_space"},
+    "added, gate": {"text": "added", "gate": 5.0},
+    "null_space, gate": {"text": "null_space", "gate": 5.0},
+    "added, hidden": {"text": "added", "hidden_ids": 0.2},
+}
+RUNS: dict[str, tuple[str, str, str, dict[str, Any]]] = {}
+"""Part/label -> (part, set, model, settings)."""
+for how, told in JOINED.items():
+    RUNS[f"warm amazon-beauty/{how}"] = ("warm", "amazon-beauty", "zhiyin", BEAUTY | (SPOKEN | told if told else {}))
+    if how in ("none", "added", "null_space"):
+        RUNS[f"warm movielens-1m/{how}"] = ("warm", "movielens-1m", "zhiyin", FILMS | (PLOTS | told if told else {}))
+    if how in ("none", "frozen", "added", "null_space", "added, hidden"):
+        for name, own, read in (("amazon-beauty", BEAUTY, SPOKEN), ("movielens-1m", FILMS, PLOTS)):
+            RUNS[f"cold {name}/{how}"] = ("cold", name, "zhiyin", own | (read | told if told else {}))
+for name in ("amazon-beauty", "movielens-1m"):
+    RUNS[f"cold {name}/content"] = ("cold", name, "content", {})
+for name in TARGETS:
+    RUNS[f"transfer {name}/popularity"] = ("transfer", name, "popularity", {})
+    for how in ("zero-shot", "few-shot", "few anew"):
+        RUNS[f"transfer {name}/{how}"] = (
+            "transfer",
+            name,
+            "zhiyin",
+            FILMS | TITLES | {"text": "frozen", "features": []},
+        )
+PROTOCOL = (__doc__ or "").split("\n\n", 2)[2].replace("\n", " ").strip()
+
+
+def warm(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+    """Leave last out; the mean over all, and over those whose target is of few events."""
+    split = splitting.get("leave_last_out")().split(load(name, folder))
+    fitted = _fitted(model, settings, split, seed)
+    found = _judged(fitted, split.test, split.development)
+    counts = np.bincount(split.train.histories.item, minlength=split.train.n_items)
+    found["few"] = counts[split.test.targets.item] <= FEW
+    return found
+
+
+def cold(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+    """New items, ranked among all items and among themselves."""
+    dataset = load(name, folder)
+    split = splitting.get("cold_items")().split(dataset)
+    fitted = _fitted(model, settings, split, seed)
+    found = _judged(fitted, split.test, split.development)
+    new = dataset.items.decode(np.unique(split.test.targets.item))
+    alone = fitted.recommend(split.test.queries, 10, allow=new)
+    hits = [set(row) & set(split.test.targets.of(at)) for at, row in enumerate(alone.items.tolist())]
+    found["among cold"] = np.array([len(hit) for hit in hits]) / np.minimum(split.test.targets.lengths, 10)
+    return found
+
+
+def transfer(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path, how: str) -> dict[str, Any]:
+    """A model of one set on another one."""
+    split = splitting.get("leave_last_out")().split(load(name, folder))
+    rng = np.random.default_rng(seed)
+    taught = rng.random(split.train.n_users) < SHARE
+    part = split.train.keep(np.repeat(taught, split.train.histories.lengths))
+    run = Run(seed=seed)
+    if how == "popularity":
+        fitted = models.get(model)(**settings).fit(split.development, run=run)
+    elif how == "few anew":
+        fitted = models.get(model)(**settings).fit(part, split.validation, run)
+    else:
+        source = splitting.get("leave_last_out")().split(load(SOURCE, folder))
+        learnt = _fitted(model, settings, source, seed)
+        fitted = learnt.with_catalogue(split.train, run)
+        if how == "few-shot":
+            fitted = learnt.adapt(part, split.validation, run, learning_rate=3e-4)
+    return _judged(fitted, split.test, split.development)
+
+
+def _fitted(model: str, settings: dict[str, Any], split: Split, seed: int) -> Any:
+    made = models.get(model)(**settings)
+    run = Run(seed=seed)
+    if not made.uses_validation:
+        return made.fit(split.development, run=run)
+    return made.fit(split.train, split.validation, run)
+
+
+def _judged(fitted: Any, cases: Cases, known: Dataset) -> dict[str, Any]:
+    """Each metric for each case, and how learning went."""
+    samples = evaluate(fitted, cases, METRICS, world_of(known)).samples
+    found: dict[str, Any] = {label: np.asarray(one.total, np.float64) for label, one in samples.items()}
+    if hasattr(fitted, "trained"):
+        found |= {"validation": fitted.trained.best, "best_epoch": fitted.trained.best_epoch}
+    return found
+
+
+def one(label: str, seed: int, folder: Path, work: Path) -> None:
+    """Run one of `RUNS` and keep what it found."""
+    part, name, model, settings = RUNS[label]
+    how = label.rpartition("/")[2]
+    start = time.process_time()
+    if part == "transfer":
+        found = transfer(name, model, settings, seed, folder, how)
+    else:
+        found = {"warm": warm, "cold": cold}[part](name, model, settings, seed, folder)
+    np.savez_compressed(_file(work, label, seed), cpu=time.process_time() - start, **found)
+
+
+def _file(work: Path, label: str, seed: int) -> Path:
+    return work / f"{label.replace('/', ' - ')} {seed}.npz"
+
+
+def summary(work: Path) -> dict[str, Any]:
+    """The means over seeds of all that was kept, and the tests against the first run of each part."""
+    found: dict[str, Any] = {}
+    kept: dict[str, list[dict[str, Any]]] = {}
+    for label in RUNS:
+        files = [_file(work, label, seed) for seed in range(10)]
+        if runs := [dict(np.load(file)) for file in files if file.is_file()]:
+            kept[label] = runs
+    for label, runs in kept.items():
+        found[label] = {"settings": RUNS[label][3], "seeds": len(runs), "users": len(runs[0]["ndcg@10"])}
+        found[label] |= {name: [float(run[name]) for run in runs] for name in ("cpu", "validation") if name in runs[0]}
+        for name, values in _columns(runs).items():
+            sample = Sample(values.mean(0), np.ones(values.shape[1]))
+            low, high = interval(bootstrap([sample])[:, 0])
+            found[label][name] = {"value": sample.value, "low": low, "high": high, "seeds": values.mean(1).tolist()}
+    for part in dict.fromkeys(label.rpartition("/")[0] for label in kept):
+        labels = [label for label in kept if label.rpartition("/")[0] == part]
+        for name in _columns(kept[labels[0]]):
+            _test(found, kept, labels, name)
+    return found
+
+
+def _columns(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """(seeds, users) what was measured."""
+    found = {name: np.stack([run[name] for run in runs]) for name in (*METRICS, "among cold") if name in runs[0]}
+    if "few" in runs[0]:
+        few = runs[0]["few"]
+        found |= {f"{name}, few": found[name][:, few] for name in METRICS}
+    return found
+
+
+def _test(found: dict[str, Any], kept: dict[str, Any], labels: list[str], name: str) -> None:
+    """Paired tests of the mean over seeds against that of the first label, with Holm's correction."""
+    base = _columns(kept[labels[0]])[name].mean(0)
+    others = labels[1:]
+    if not others:
+        return
+    differences = np.stack([_columns(kept[label])[name].mean(0) - base for label in others], 1)
+    for label, p in zip(others, holm(sign_flip(differences)), strict=True):
+        low, high = interval(bootstrap([Sample(differences[:, others.index(label)], np.ones(len(base)))])[:, 0])
+        gain = found[label][name]["value"] - found[labels[0]][name]["value"]
+        found[label][name] |= {"gain": gain, "gain_low": low, "gain_high": high, "p": float(p)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="a folder for what each run found")
+    parser.add_argument("--runs", nargs="*", default=list(RUNS))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--one", action="store_true", help="one run in this process; what this script calls itself with"
+    )
+    chosen = parser.parse_args()
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    if chosen.one:
+        one(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.work)
+        return
+    for label in chosen.runs:
+        for seed in chosen.seeds:
+            if not _file(chosen.work, label, seed).is_file():
+                again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work)]
+                subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
+            found = summary(chosen.work)
+            write_results("semantics", {"protocol": PROTOCOL, "runs": found})
+            print(
+                label, seed, json.dumps({name: found[label].get(name) for name in ("ndcg@10", "recall@10")}), flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

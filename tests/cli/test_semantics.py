@@ -1,0 +1,71 @@
+"""Items as vectors and as codes, and found by what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from zhiyin import encoders, semantic_ids
+from zhiyin.data.dataset import Dataset
+
+from .conftest import Zhiyin
+
+SMALL = ("-o", "levels=2", "-o", "n_codes=4")
+
+
+def test_items_as_vectors(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "vectors"
+    told = zhiyin("encode", "tfidf", "--data", prepared, "--out", out, "-o", "embedding_size=8", "--no-keep", "--json")
+    assert told.code == 0, told.err
+    dataset, vectors = Dataset.load(prepared), np.load(out / "vectors.npy")
+    assert tuple(told.json["shape"]) == vectors.shape
+    assert pq.read_table(out / "items.parquet").column("item_id").to_pylist() == dataset.items.ids.to_pylist()
+    again = encoders.load(out / "encoder").encode(dataset, keep=False).values
+    np.testing.assert_allclose(again, vectors, atol=1e-6)
+    taken = zhiyin("encode", "tfidf", "--data", prepared, "--out", out)
+    assert taken.code != 0
+    assert "--overwrite" in taken.err
+
+
+def test_items_that_say_what_is_looked_for(zhiyin: Zhiyin, prepared: Path) -> None:
+    titles = Dataset.load(prepared).item_titles()
+    ask = ("search", titles[4], "--data", prepared, "--encoder", "tfidf", "--no-keep", "-k", 3)
+    found = zhiyin(*ask, "--json").json["items"]
+    assert [one["rank"] for one in found] == [1, 2, 3]
+    assert titles[4].split()[0] in found[0]["title"]
+    shown = zhiyin(*ask)
+    assert found[0]["title"] in shown.out
+    assert "says nothing to tfidf" in zhiyin("search", "xyzzy", *ask[2:]).err
+
+
+def test_items_as_codes(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "codes"
+    ask = ("codes", "residual_kmeans", "--data", prepared, "--encoder", "tfidf", "--no-keep", *SMALL, "--out", out)
+    shown = zhiyin(*ask)
+    assert shown.code == 0, shown.err
+    assert ", 0 without" in shown.out
+    assert "of 4 values used" in shown.out
+    table = pq.read_table(out / "items.parquet")
+    codes = np.array(table.column("code").to_pylist())
+    assert codes.shape == (Dataset.load(prepared).n_items, 3)
+    assert len(np.unique(codes, axis=0)) == len(codes)
+    assert all(table.column("words").to_pylist())
+    book = semantic_ids.load(out / "codebook")
+    vectors = encoders.get("tfidf")().fit(Dataset.load(prepared)).encode(Dataset.load(prepared), keep=False).values
+    np.testing.assert_array_equal(book.assign(vectors), codes[:, :2])
+    assert zhiyin(*ask, "--overwrite", "--json").json["codebook"] == "residual_kmeans"
+
+
+def test_bad_codes_are_refused_with_a_reason(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    ask = ("--data", prepared, "--encoder", "tfidf", "--no-keep", "--out", tmp_path / "codes")
+    for codebook, options, said in (
+        ("residual_kmeens", (), "did you mean 'residual_kmeans'"),
+        ("residual_kmeans", ("-o", "levels=2", "-o", "n_codes=4000"), "set n_codes to at most"),
+        ("residual_kmeans", ("-o", "levls=2"), "did you mean 'levels'"),
+    ):
+        done = zhiyin("codes", codebook, *ask, *options)
+        assert done.code != 0
+        assert said in " ".join(done.err.split())
+        assert not (tmp_path / "codes").exists()
