@@ -270,8 +270,17 @@ def test_quickstart_walks_to_the_end_whatever_is_known_of_when(zhiyin: Zhiyin, t
     pq.write_table(
         pa.table({name: columns[name] for name in ("user_id", "item_id", *wanted)}), tmp_path / "set" / "events.parquet"
     )
-    done = zhiyin("quickstart", "--data", f"folder:{tmp_path / 'set'}", "--out", tmp_path / "out")
+    if clock != "position":  # there the items say nothing
+        pq.write_table(world.item_table, tmp_path / "set" / "items.parquet")
+    done = zhiyin("quickstart", "--data", f"folder:{tmp_path / 'set'}", "--out", tmp_path / "out", "--text", "taste1")
     assert done.code == 0, done.err
+    left_out = {"position": "the items have no titles", "none": "the order of events is not known"}.get(clock)
+    if left_out:
+        assert f"what items say is left out: {left_out}" in done.err
+    else:
+        assert "items lost all their events" in done.out
+        assert "In plain words: taste1" in done.out
+        assert (tmp_path / "out" / "model-that-reads").is_dir()
     assert (tmp_path / "out" / "report" / "report.html").is_file()
     verbs = ("zhiyin recommend ", "zhiyin compare ")  # as they stand there
     commands = [line.strip() for line in done.out.splitlines() if line.strip().startswith(verbs)]

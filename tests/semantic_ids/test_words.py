@@ -98,3 +98,12 @@ def test_bad_calls_are_refused_with_a_reason() -> None:
         words(CODES, TEXTS, n_words=0)
     assert words(np.full((8, 2), -1), TEXTS) == {}
     assert describe(np.full((8, 2), -1), TEXTS) == [""] * 8
+
+
+def test_small_words_are_never_said() -> None:
+    """A preposition may set items apart, and yet says nothing of them."""
+    texts = ["tea of the mountains", "tea of the sea", "shoe with laces", "shoe with heels"]
+    codes = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    said = {word for found in words(codes, texts, n_words=9).values() for word in found}
+    assert {"tea", "shoe"} <= said
+    assert not {"of", "the", "with"} & said

@@ -29,10 +29,11 @@ IMPERSONAL = ("popularity", "random")
 def quickstart(
     data: Annotated[str, typer.Option("--data", help="A public set's name, or folder:PATH.")] = "movielens-100k",
     out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path("zhiyin-quickstart"),
+    text: Annotated[str, typer.Option("--text", help="What to ask for in plain words.")] = "a funny film for children",
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
 ) -> None:
-    """Real data, prepared, judged, split by time; models compared; a list with reasons; a report; a saved model."""
+    """Real data, prepared, judged, compared; lists with reasons; new items and plain words; a report; saved models."""
     import time
 
     from zhiyin.cli._terminal import note
@@ -44,6 +45,7 @@ def quickstart(
     report = _compare(dataset, out, run)
     model = _save(report, dataset, out, run)
     _one_user(model, dataset, run)
+    _meaning(dataset, text, out, run)
     note(f"all of it took {time.perf_counter() - start:.0f} s")
     _next(out, dataset)
 
@@ -139,6 +141,22 @@ def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
     show(model.recommend(query, k=10, reasons=2, run=run), titles(dataset, model), k=10)
 
 
+def _meaning(dataset: Dataset, text: str, out: Path, run: Run) -> None:
+    from zhiyin.cli import _meaning
+    from zhiyin.cli._terminal import note
+
+    if why := _meaning.why_not(dataset):
+        note(f"what items say is left out: {why}")
+        return
+    reader = _meaning.encoder()
+    _heading(5, f"What items say, as {reader} reads them: codes that begin alike where items are alike")
+    _meaning.codes(dataset, reader, run)
+    _heading(6, "Items that nobody has used yet")
+    model = _meaning.new_items(dataset, reader, run)
+    _heading(7, f"In plain words: {text}")
+    _meaning.wish(model, dataset, text, out / "model-that-reads", run)
+
+
 def _typical(dataset: Dataset) -> str:
     """The user whose history has the median length; of several, the first by id."""
     import numpy as np
@@ -155,6 +173,8 @@ def _next(out: Path, dataset: Dataset) -> None:
         out / "quality.html": "the quality of the data, what to do about it",
         out / "model": "the best model that looks at the history",
     }
+    if (out / "model-that-reads").is_dir():
+        made[out / "model-that-reads"] = "a model that knows items by what they say"
     split, other = SPLITS[dataset.clock], "leave_last_out" if dataset.clock == "time" else "cold_items"
     data, some = out / "dataset", dataset.items.decode(dataset.histories.of(0)[:2])
     lines = [

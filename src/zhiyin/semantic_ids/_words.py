@@ -1,7 +1,8 @@
 """Codes that a person can read: for each beginning of a code, the words that set its items apart from those beside.
 
 A word is worth its mean TF-IDF weight among the items of the beginning, less that among the items whose codes differ in
-the last digit alone (among all others, where there are none). What a shorter beginning has said is not said again.
+the last digit alone (among all others, where there are none). What a shorter beginning has said is not said again, and
+articles, prepositions and their kin are never said.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.encoders._terms import Fields, Limits, TermSpace, shown
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.semantic_ids._digits import Prefixes, checked, prefixes
+from zhiyin.semantic_ids._small_words import SMALL
 
 SEPARATOR = " > "
 """Between the digits of a code, and between the steps of a category's path, of which the last is shown."""
@@ -153,7 +155,7 @@ def _new(candidates: list[str], said: tuple[str, ...], n_words: int) -> tuple[st
     known = list(said)
     for word in candidates:
         plain = word.casefold()
-        if not any(_alike(plain, one) for one in known):
+        if plain not in SMALL and not any(_alike(plain, one) for one in known):
             found.append(word)
             known.append(plain)
             if len(found) == n_words:
