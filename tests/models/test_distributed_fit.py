@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zhiyin import models
 from zhiyin.errors import ConfigError
 from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
@@ -45,6 +46,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "softmax": {"loss": "softmax"},
     "sampled": {"loss": "sampled_softmax", "n_negatives": 32, "negatives": "mixed"},
     "codes": {"loss": "sampled_softmax", "n_negatives": 32, "codes": 4},
+    "generated": {"model": "tiger", "text": "none", "company": 1.0, "loss": "sampled_softmax", "n_negatives": 32},
     "told": {"loss": "softmax", "features": ("position", "wait", "value"), "item_features": ("categories",)},
 }
 """Where nothing is drawn event by event."""
@@ -58,9 +60,9 @@ def split(seed: int = 0) -> Split:
     return LeaveLastOut().split(tastes(n_users=60, n_items=40, seed=seed))
 
 
-def learn(run: Run, **options: Any) -> SASRec:
+def learn(run: Run, model: str = "sasrec", **options: Any) -> Any:
     """What a script for torchrun does."""
-    return SASRec(**{**SMALL, **options}).fit(split().train, split().validation, run)
+    return models.get(model)(**{**SMALL, **options}).fit(split().train, split().validation, run)
 
 
 def outcome(**options: Any) -> Seen:

@@ -49,7 +49,7 @@ def split() -> Split:
 
 def test_all_sequence_models_are_here() -> None:
     found = {name for name in models.available() if issubclass(models.get(name), SequenceRecommender)}
-    assert found == set(ALL)
+    assert found == {*ALL, "tiger"}  # which needs items enough to have codes, see test_tiger.py
 
 
 # ---------------------------------------------------------------------- small catalogues

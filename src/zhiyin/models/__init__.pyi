@@ -15,6 +15,7 @@ from zhiyin.models.popularity import Popularity as Popularity
 from zhiyin.models.random import Random as Random
 from zhiyin.models.sasrec import SASRec as SASRec
 from zhiyin.models.svd import SVD as SVD
+from zhiyin.models.tiger import TIGER as TIGER
 from zhiyin.models.transformer import Transformer as Transformer
 from zhiyin.models.transformer_xl import TransformerXL as TransformerXL
 from zhiyin.models.user_knn import UserKNN as UserKNN

@@ -118,6 +118,7 @@ def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix, sides:
     found.items, found.said, found.item_sides = ids, said, sides
     found.popularity = np.where(old, model.popularity[place], 0)
     found.known = said.any(1) | (old & model.known[place])
+    found._renumbered(place)
     found.net = found._made(found._sizes(found._maker().reading))
     state, own = model.net.state_dict(), found.net.state_dict()
     rows = _per_item(model.net)

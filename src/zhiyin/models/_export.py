@@ -188,13 +188,19 @@ def exportable() -> list[str]:
     """The names of the models that can be exported."""
     from zhiyin import models
 
-    return [name for name in models.available() if issubclass(models.get(name), SequenceRecommender)]
+    known = [(name, models.get(name)) for name in models.available()]
+    return [name for name, one in known if issubclass(one, SequenceRecommender) and not one.no_graph]
 
 
 def _sequential(model: Recommender) -> SequenceRecommender:
     if not isinstance(model, SequenceRecommender):
         raise ConfigError(
             f"{model.name} has no net that an ONNX graph could hold; these models can be exported: "
+            f"{', '.join(exportable())}"
+        )
+    if model.no_graph:
+        raise ConfigError(
+            f"{model.name} {model.no_graph}, which an ONNX graph cannot hold; these models can be exported: "
             f"{', '.join(exportable())}"
         )
     model.vocabulary  # noqa: B018 - says that it is not fitted

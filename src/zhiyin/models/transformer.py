@@ -76,21 +76,22 @@ class Transformer(SequenceRecommender):
     def _net(self, sizes: dict[str, int]) -> Encoder:
         from zhiyin.nn.encoder import TransformerEncoder
 
+        return TransformerEncoder(self._items(), self.config.embedding_size, sizes, **self._shape())
+
+    def _shape(self) -> dict[str, Any]:
+        """What the encoder is like, beside its items, its width and the features of events."""
         own = self.config
-        return TransformerEncoder(
-            self._items(),
-            own.embedding_size,
-            sizes,
-            block=own.block,
-            n_layers=own.n_layers,
-            n_heads=own.n_heads,
-            hidden=own.hidden_size or own.embedding_size * (2 if own.block == "ligr" else 4),
-            dropout=own.dropout,
-            max_length=own.max_length,
-            causal=own.objective != "masked",
-            convolution=own.convolution,
-            relations=[one for one in own.relations if one != "time" or self.trained_on["clock"] == "time"],
-        )
+        return {
+            "block": own.block,
+            "n_layers": own.n_layers,
+            "n_heads": own.n_heads,
+            "hidden": own.hidden_size or own.embedding_size * (2 if own.block == "ligr" else 4),
+            "dropout": own.dropout,
+            "max_length": own.max_length,
+            "causal": own.objective != "masked",
+            "convolution": own.convolution,
+            "relations": [one for one in own.relations if one != "time" or self.trained_on["clock"] == "time"],
+        }
 
     def _no_live(self) -> str:
         both = self.config.objective == "masked"
