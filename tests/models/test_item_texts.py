@@ -64,6 +64,15 @@ def test_an_item_that_nobody_used_stands_with_those_that_say_the_same(text: str)
     assert not new & set(silent.recommend(Query.of(["i00"]), k=20, fill=False).ids())
 
 
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax"])
+def test_an_item_that_nobody_used_is_no_wrong_answer(loss: str) -> None:
+    """Before anything is learnt, a loss is about the log of how many items answers are held against: 24, not 424."""
+    options = {"epochs": 1, "learning_rate": 1e-9, "loss": loss, "n_negatives": 400, "corrected": True}
+    model = fitted("frozen", world(n_new=400), **options)
+    assert model.trained.epochs[0].loss == pytest.approx(np.log(24), abs=0.5)
+    assert model.known.all()
+
+
 @pytest.mark.parametrize("text", ["initial", *JOINED])
 def test_saved_models_answer_alike(text: str, tmp_path: Path) -> None:
     data = world(n_new=2)

@@ -8,6 +8,7 @@ answers for another whose items say what they are.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from zhiyin.models._sequences import SequenceRecommender
     from zhiyin.nn.encoder import Encoder
+    from zhiyin.nn.reading import Reading
 
 M = TypeVar("M", bound="SequenceRecommender")
 
@@ -57,6 +59,21 @@ def replaced(model: M, items: pa.Table | Dataset, run: Run) -> M:
     sides = None if model.item_columns is None else model.item_columns.of(table)
     ids = Vocabulary(_ids(table))
     return _over(model, ids, model.vocabulary.encode(ids.ids), model.texts.of(table, run), sides)
+
+
+def goes_on(begun: SequenceRecommender, reading: Reading, train: Dataset) -> Reading:
+    """The reading of events with which learning goes on from a model.
+
+    Raises:
+        DataError: events do not tell the same.
+    """
+    if list(reading.features) != begun.read or (train.kinds != begun.kinds and "kind" in begun.read):
+        came = [*reading.features, *train.kinds]
+        raise DataError(
+            f"{begun.name} is told {', '.join([*begun.read, *begun.kinds]) or 'nothing'} of events, but {train.name!r} "
+            f"tells {', '.join(came) or 'nothing'}; go on with data that tell the same, or fit anew"
+        )
+    return replace(reading, edges=begun.edges)
 
 
 def take(net: Encoder, begun: Encoder) -> None:

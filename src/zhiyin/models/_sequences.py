@@ -22,9 +22,10 @@ from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError, shortened
 from zhiyin.models._answers import answers, digest, known_items, longest_window, may_learn
-from zhiyin.models._catalogues import extended, replaced, take
+from zhiyin.models._catalogues import extended, goes_on, replaced, take
 from zhiyin.models._footprint import footprint
-from zhiyin.models._losses import loss_of
+from zhiyin.models._losses import held_loss, loss_of, times_asked
+from zhiyin.models._measuring import measure
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
 from zhiyin.models._tables import N_CODES, Known, begin, item_table_of, own_table, text_table
@@ -253,7 +254,7 @@ class SequenceRecommender(VectorRecommender):
         known = train.histories if train.clock == "time" else train.histories.without("time")
         reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
         if self._begun is not None:
-            reading = self._begun._goes_on(reading, train)
+            reading = goes_on(self._begun, reading, train)
         self.read, self.edges = list(reading.features), reading.edges
         histories = train.histories
         self.window = np.array([longest_window(histories, self.config, self.read)])
@@ -286,7 +287,7 @@ class SequenceRecommender(VectorRecommender):
             self.net,
             lambda generator: maker.epoch(histories, size, generator, wanted),
             self._loss(histories, maker, wanted, told, precision_of(run, device, self.name)),
-            None if validation is None else self._measure(validation, run),
+            None if validation is None else measure(self, validation, run),
             self._plan(),
             run,
             self.name,
@@ -336,22 +337,16 @@ class SequenceRecommender(VectorRecommender):
         told: IntMatrix | None,
         precision: Callable[[], AbstractContextManager[Any]],
     ) -> Callable[..., tuple[torch.Tensor, int, int]]:
-        """What a batch of windows costs; the arguments are those of `loss_of`."""
-        return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
+        """What a batch of windows costs; the arguments are those of `loss_of`.
 
-    def _goes_on(self, reading: Reading, train: Dataset) -> Reading:
-        """The reading of events with which learning goes on from this model.
-
-        Raises:
-            DataError: events do not tell the same.
+        An item that is known by what it says or has in common with others, and that nobody has used, is no wrong
+        answer: it would be pushed away from everybody before anyone could have met it.
         """
-        if list(reading.features) != self.read or (train.kinds != self.kinds and "kind" in self.read):
-            came = [*reading.features, *train.kinds]
-            raise DataError(
-                f"{self.name} is told {', '.join([*self.read, *self.kinds]) or 'nothing'} of events, but "
-                f"{train.name!r} tells {', '.join(came) or 'nothing'}; go on with data that tell the same, or fit anew"
-            )
-        return replace(reading, edges=self.edges)
+        met = known_items(histories, self.n_items)
+        if not (self.known & ~met).any():
+            return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
+        answer = held_loss(self.net, self.config, times_asked(self.config, histories, maker, wanted, self.n_items), met)
+        return loss_of(self.net, self.config, histories, maker, wanted, told, precision, answer)
 
     def _batch_events(self, histories: Histories) -> int:
         """The events in a batch: so many as are asked for, or fewer where an epoch would be a step or two."""
@@ -365,41 +360,6 @@ class SequenceRecommender(VectorRecommender):
         reading, window = Reading(tuple(self.read), own.max_length, len(self.kinds), self.edges), int(self.window[0])
         blind = own.blind if reading.tells else 0.0
         return BatchMaker(reading, window, blind=blind, device=device, users=self.users, strangers=own.blind)
-
-    def _measure(self, validation: Cases, run: Run) -> Callable[[], float]:
-        """NDCG@10 on the validation cases, by the code that evaluation uses, of lists that are not filled up.
-
-        What popularity adds to short ones is the same in each epoch; a net that says nothing would look good by it.
-        """
-        from zhiyin.metrics import NDCG
-        from zhiyin.metrics.base import Lists, World
-
-        cases, most = self._asked_for(validation), self.config.measured_cases
-        if len(cases) > most:
-            cases = cases.take(np.sort(run.generator("measured cases").permutation(len(cases))[:most]))
-        k = min(10, self.n_items)
-        metric, world = NDCG(k=k), World(self.n_items, self.popularity)
-
-        def measure() -> float:
-            self._settle()
-            exclude_seen = self.config.repeats != "predict"
-            found = self.recommend(cases.queries, k, exclude_seen=exclude_seen, fill=False, run=run)
-            return float(metric.overall(Lists(found.items, cases.targets, cases.queries.histories, world)))
-
-        return measure
-
-    def _asked_for(self, validation: Cases) -> Cases:
-        """The cases that ask for what is learnt: with `target_kind`, those with a target of that kind."""
-        kind = validation.targets.kind
-        if self.config.target_kind is None or kind is None:
-            return validation
-        targets = validation.targets.keep(np.equal(kind, self.kinds.index(self.config.target_kind)))
-        if not targets.n_events:
-            raise DataError(
-                f"no validation case of {self.name} has a target of the kind {self.config.target_kind!r}, so nothing "
-                "says when to stop; fit without a validation part, or split otherwise"
-            )
-        return Cases(validation.queries, targets).take(targets.lengths > 0)
 
     def _plan(self) -> Plan:
         from zhiyin.nn.training import Plan
