@@ -14,6 +14,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._tables import own_table
 from zhiyin.models.base import load
 from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
@@ -114,6 +115,28 @@ def test_codes_and_features_of_items_go_along() -> None:
     assert np.isfinite(model.item_vectors).all()
 
 
+@pytest.mark.parametrize("text", ["none", "added"])
+def test_pieces_may_be_shared_by_what_items_say(text: str, tmp_path: Path) -> None:
+    """Then a table of pieces, without a row for anybody, knows items that nobody has used."""
+    data = world(n_new=6)
+    options = {"codes": 4, "text_size": 8, "epochs": 20}
+    model = fitted(text, data, codes_by="text", **options)
+    assert model.known.all()
+    codes = own_table(model.net.items).codes.numpy()
+    same = (codes[:, None] == codes).mean(2)
+    alike = np.arange(30)[:, None] % 2 == np.arange(30) % 2
+    assert same[alike].mean() > same[~alike].mean() + 0.2
+    found = model.recommend(Query.of(["i00", "i04", "i08"]), k=12).ids()
+    assert all(int(one[1:]) % 2 == 0 for one in found)
+    assert {"i24", "i26", "i28"} & set(found)
+    model.save(tmp_path / "model")
+    assert (
+        load(tmp_path / "model").recommend(Query.of(["i00"]), k=5).ids()
+        == model.recommend(Query.of(["i00"]), k=5).ids()
+    )
+    assert not fitted("none", data, codes=4, epochs=1).known[24:].any()
+
+
 def _with_kinds(data: Dataset) -> Dataset:
     table = data.item_table.append_column("kind", pa.array([["a", "b"][item % 2] for item in range(data.n_items)]))
     return Dataset.of(data.histories, table)
@@ -140,6 +163,7 @@ def test_wide_tables_learn_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"text": "null_space", "text_size": 32}, "text_size 32 leaves nothing of embedding_size 32"),
         ({"text": "null_space", "codes": 6}, "embedding_size 32 less text_size 12 is not divided by codes 6"),
         ({"text": "initial", "codes": 4}, "codes are shared by items"),
+        ({"codes": 16, "codes_by": "text"}, "16 codes cannot be made of text_size 12"),
         ({"text": "added", "encoder": 7}, "setting 'encoder'"),
     ],
 )

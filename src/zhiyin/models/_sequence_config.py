@@ -22,6 +22,8 @@ class SequenceConfig(Config):
     codes: int = setting(0, ge=0, le=256)
     """Where rows of a table are too much: so many codes name the shared pieces of which each item's vector is put
     together (divides `embedding_size`; 8 suit a million items). 0: a row for each item."""
+    codes_by: Literal["company", "text"] = "company"
+    """What items share pieces by: who uses them, or what they say, as read by `encoder` in `text_size` numbers."""
     max_length: int = setting(200, ge=2, le=20_000)
     """The longest history that is looked at; of a longer one, the last events."""
     dropout: float = setting(0.2, ge=0, lt=1, search=Search(0.0, 0.6))
@@ -114,6 +116,8 @@ class SequenceConfig(Config):
         if self.codes and self.own_width % self.codes:
             left = f" less text_size {self.text_size}" if self.text == "null_space" else ""
             raise ValueError(f"{what}{left} is not divided by codes {self.codes}")
+        if self.codes > self.text_size and self.codes_by == "text":
+            raise ValueError(f"{self.codes} codes cannot be made of text_size {self.text_size}; take no more codes")
         if self.codes and self.text == "initial":
             raise ValueError("codes are shared by items, so that text cannot be their first values; take text=added")
         return self
@@ -142,8 +146,10 @@ class SequenceConfig(Config):
         if loss == "softmax":
             why = "loss softmax holds answers against all items"
             found |= dict.fromkeys(("n_negatives", "negatives", "corrected"), why)
-        if self.text == "none":
+        if self.text == "none" and not (self.codes and self.codes_by == "text"):
             found |= dict.fromkeys(("encoder", "text_size"), "text is none")
+        if not self.codes:
+            found["codes_by"] = "codes is 0"
         if self.text in ("none", "initial", "frozen"):
             found |= dict.fromkeys(("gate", "hidden_ids"), f"text is {self.text}")
         if self.text == "frozen":

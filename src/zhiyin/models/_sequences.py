@@ -28,7 +28,7 @@ from zhiyin.models._losses import held_loss, loss_of, times_asked
 from zhiyin.models._measuring import measure
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
-from zhiyin.models._tables import N_CODES, Known, begin, item_table_of, own_table, text_table
+from zhiyin.models._tables import Known, begin, item_table_of, own_table, pieces, text_table
 from zhiyin.models._texts import ItemTexts, saved_texts, shares
 from zhiyin.models._torch import device_of, precision_of, torch_of, torch_threads
 from zhiyin.models._wishes import TEXT, mixed, wished
@@ -242,7 +242,6 @@ class SequenceRecommender(VectorRecommender):
         torch_of(self.name)
         import torch
 
-        from zhiyin.nn.codes import svd_codes
         from zhiyin.nn.distributed import neighbours, world
         from zhiyin.nn.encoder import compiled
         from zhiyin.nn.items import ProductItems
@@ -267,6 +266,7 @@ class SequenceRecommender(VectorRecommender):
         for setting, why in self.config.idle(self.n_items).items():
             logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
         told = self._fit_sides(train, run)
+        spoken = self._spoken(train, run)
         size = self._batch_events(histories)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), min(size, histories.n_events), device, self.name, **many)
@@ -279,9 +279,9 @@ class SequenceRecommender(VectorRecommender):
         if self._begun is not None:
             take(self.net, self._begun.net)
         elif isinstance(items, ProductItems):
-            drawn = run.generator(f"{self.name}: codes")
-            codes = svd_codes(train.histories, self.n_items, self.config.codes, N_CODES, drawn)
-            items.codes.copy_(torch.from_numpy(codes))
+            items.codes.copy_(
+                torch.from_numpy(pieces(train.histories, self.n_items, self.config, run, self.name, spoken))
+            )
         maker, wanted = self._maker(device), answers(histories, train.kinds, self.config, self.name)
         training = Training(
             self.net,
@@ -347,6 +347,16 @@ class SequenceRecommender(VectorRecommender):
             return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
         answer = held_loss(self.net, self.config, times_asked(self.config, histories, maker, wanted, self.n_items), met)
         return loss_of(self.net, self.config, histories, maker, wanted, told, precision, answer)
+
+    def _spoken(self, train: Dataset, run: Run) -> FloatMatrix | None:
+        """(n_items, s) what items say, where they share pieces by it: then nobody needs to have used them."""
+        if not (self.config.codes and self.config.codes_by == "text"):
+            return None
+        found = self.said
+        if found is None:
+            _, found = ItemTexts.fit(train, self.config.encoder, self.config.text_size, run)
+        self.known = self.known | found.any(1)
+        return found
 
     def _batch_events(self, histories: Histories) -> int:
         """The events in a batch: so many as are asked for, or fewer where an epoch would be a step or two."""

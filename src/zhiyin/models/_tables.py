@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from zhiyin import semantic_ids
 from zhiyin.arrays import FloatMatrix, FloatVector, IntMatrix
+from zhiyin.data.histories import Histories
 from zhiyin.models._sequence_config import SequenceConfig
+from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from zhiyin.nn.items import ItemTable
@@ -70,6 +73,25 @@ def own_table(table: ItemTable) -> ItemTable | None:
     found: ItemTable | None = table
     while isinstance(found, (SideItems, DigitItems, TextItems)):
         found = found.own
+    return found
+
+
+def pieces(
+    histories: Histories, n_items: int, own: SequenceConfig, run: Run, name: str, said: FloatMatrix | None = None
+) -> IntMatrix:
+    """(n_items, codes) which pieces items share: by who uses them, or by what they say (n_items, s).
+
+    By what they say, by product quantisation; an item that says nothing gets the pieces that chance gives.
+    """
+    from zhiyin.nn.codes import random_codes, svd_codes
+
+    drawn = run.generator(f"{name}: codes")
+    if said is None:
+        return svd_codes(histories, n_items, own.codes, N_CODES, drawn)
+    found = random_codes(n_items, own.codes, N_CODES, drawn)
+    told = said.any(1)
+    book = semantic_ids.get("product_quantizer")(levels=own.codes, n_codes=min(N_CODES, int(told.sum())))
+    found[told] = book.fit(said, run).assign(said, run)[told]
     return found
 
 
