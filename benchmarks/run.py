@@ -30,6 +30,8 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
         ["sequences_switches.py", "--data", str(data)],
         ["sequences_time.py", "--data", str(data)],
         ["sequences.py", "--data", str(data), *(part for peer in peers for part in ("--peer", peer))],
+        ["encoders.py"],
+        ["semantics.py", "--data", str(data), "--work", str(HERE / ".semantics")],
         ["curves.py"],
     ]
 

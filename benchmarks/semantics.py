@@ -7,10 +7,11 @@ can test it in pairs against the others. Every model learns until the validation
 `sequences.py`, but for `text`. All items are ranked, those of the history excluded.
 
 "warm": leave last out (see `sequences.py`); beside the mean over all users that over those whose target had at most
-five events to learn from. "cold": a tenth of the items loses all events (`cold_items`), and each target is one of
-them; ranked among all items, and among the cold ones alone. "transfer": a model of movielens-1m, told nothing but
-titles, answers for another set (leave last out) of which it has seen nothing ("zero-shot"), or a twentieth of the users
-("few-shot"); beside it what that twentieth alone teaches ("few anew"), and popularity among all.
+five events to learn from. "codes": the same of models of codes. "cold": a tenth of the items loses all events
+(`cold_items`), and each target is one of them; ranked among all items, and among the cold ones alone. "transfer": a
+model of movielens-1m, told nothing but titles, answers for another set (leave last out) of which it has seen nothing
+("zero-shot"), or a twentieth of the users ("few-shot"); beside it what that twentieth alone teaches ("few anew"), and
+popularity among all.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 from _common import write_results
 from classics import load
 from sequences import RUNS as SEQUENCES
-from zhiyin import models, splitting
+from zhiyin import models, semantic_ids, splitting
 from zhiyin.data.dataset import Dataset
 from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.evaluation.significance import Sample, bootstrap, holm, interval, sign_flip
@@ -36,6 +37,7 @@ from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 
 METRICS = ("ndcg@10", "recall@10")
+FACTS = ("cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
 """Events of an item to learn from, at most, that are few."""
 SOURCE = "movielens-1m"
@@ -57,6 +59,14 @@ JOINED: dict[str, dict[str, Any]] = {
     "null_space, gate": {"text": "null_space", "gate": 5.0},
     "added, hidden": {"text": "added", "hidden_ids": 0.2},
 }
+CODED: dict[str, Any] = {**BEAUTY, "n_heads": 1, "hidden_size": 64, "dropout": 0.4, "n_negatives": 2048, "epochs": 40}
+PRODUCT = {"codebook": "product_quantizer", "settings": {"levels": 16}}
+CODES: dict[str, dict[str, Any]] = {
+    "tiger": {},
+    "tiger, by codes alone": {"dense": 0.0, "epochs": 80},
+    "tiger, all digits at once": {"head": "parallel", "codebook": PRODUCT},
+    "tiger, all digits at once, by codes alone": {"head": "parallel", "codebook": PRODUCT, "dense": 0.0, "epochs": 80},
+}
 RUNS: dict[str, tuple[str, str, str, dict[str, Any]]] = {}
 """Part/label -> (part, set, model, settings)."""
 for how, told in JOINED.items():
@@ -77,6 +87,9 @@ for name in TARGETS:
             "zhiyin",
             FILMS | TITLES | {"text": "frozen", "features": []},
         )
+for how, told in CODES.items():
+    RUNS[f"codes amazon-beauty/{how}"] = ("warm", "amazon-beauty", "tiger", CODED | told)
+RUNS["cold amazon-beauty/tiger"] = ("cold", "amazon-beauty", "tiger", CODED | {"hidden_ids": 0.1, "gate": 3.0})
 PROTOCOL = (__doc__ or "").split("\n\n", 2)[2].replace("\n", " ").strip()
 
 
@@ -137,6 +150,9 @@ def _judged(fitted: Any, cases: Cases, known: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {label: np.asarray(one.total, np.float64) for label, one in samples.items()}
     if hasattr(fitted, "trained"):
         found |= {"validation": fitted.trained.best, "best_epoch": fitted.trained.best_epoch}
+    if hasattr(fitted, "item_codes"):
+        worth = semantic_ids.report(fitted.item_codes[:, :-1], fitted.codes.sizes[:-1])
+        found |= {"code use": min(worth.used), "collisions": worth.collisions_after}
     return found
 
 
@@ -166,7 +182,7 @@ def summary(work: Path) -> dict[str, Any]:
             kept[label] = runs
     for label, runs in kept.items():
         found[label] = {"settings": RUNS[label][3], "seeds": len(runs), "users": len(runs[0]["ndcg@10"])}
-        found[label] |= {name: [float(run[name]) for run in runs] for name in ("cpu", "validation") if name in runs[0]}
+        found[label] |= {name: [float(run[name]) for run in runs] for name in FACTS if name in runs[0]}
         for name, values in _columns(runs).items():
             sample = Sample(values.mean(0), np.ones(values.shape[1]))
             low, high = interval(bootstrap([sample])[:, 0])

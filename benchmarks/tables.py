@@ -388,6 +388,31 @@ def sequences_time() -> str:
     return table(["set", "model", "NDCG@10", "HR@10", "difference to the best simple model"], rows, 2)
 
 
+def semantics() -> str:
+    """The ways to join what items say, beside the same model without."""
+    rows = []
+    for label, one in result("semantics")["runs"].items():
+        part, how = label.split("/")
+        for name in ("ndcg@10", "recall@10", "ndcg@10, few", "among cold"):
+            if name not in one:
+                continue
+            found = one[name]
+            against = (
+                f"{found['gain'] / (found['value'] - found['gain']):+.1%}, p = {found['p']:.4f}" if "p" in found else ""
+            )
+            if "p" in found and found["value"] == found["gain"]:  # against nothing at all
+                against = f"{found['gain']:+.4f}, p = {found['p']:.4f}"
+            rows.append([f"**{part}**", how, NAMES.get(name, name), _over(found["seeds"]), against])
+    return table(["set", "what", "metric", "value", "against the first"], rows, 3)
+
+
+NAMES = {
+    "ndcg@10": "NDCG@10",
+    "recall@10": "Recall@10",
+    "ndcg@10, few": "NDCG@10, at most 5 events",
+    "among cold": "Recall@10 among new items",
+}
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "classics": classics,
     "classics-short": classics_short,
@@ -401,6 +426,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
+    "semantics": semantics,
 }
 
 
