@@ -1,6 +1,6 @@
 """Sequence models where the future is unknown: split by time, beside simple models that were tuned alike.
 
-    python benchmarks/sequences_time.py --data FOLDER [--sets NAME ...] [--anew MODEL ...] [--seeds 0 1 2]
+    python benchmarks/sequences_time.py --data FOLDER [--work FOLDER] [--sets NAME ...] [--anew MODEL ...]
 
 FOLDER holds sets of uniform Parquet. One moment cuts all users; each event of the last tenth is asked for at its own
 moment, with all earlier events of its user as history (`global_time`, targets "successive"), among all items but those
@@ -16,7 +16,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ from _common import RESULTS, write_results
 from zhiyin import models, splitting
 from zhiyin.data.prepare import prepare
 from zhiyin.data.sources.folder import open_folder
-from zhiyin.evaluation.compare import compare
+from zhiyin.evaluation.assemble import averaged
 from zhiyin.evaluation.evaluate import evaluate, world_of
+from zhiyin.evaluation.significance import Sample, bootstrap, holm, interval, owners, sign_flip
 from zhiyin.models.blend import Blend
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
@@ -58,6 +58,9 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
 PROTOCOL = " ".join((__doc__ or "").split("\n\n")[2].split())
 BLEND = "zhiyin and popularity"
 WEIGHTS = (0.05, 0.1, 0.2, 0.5, 1.0)
+METRICS = ("ndcg@10", "hit_rate@10")
+CERTAIN = ("popularity", "item_knn", "ease")
+"""Models that chance has no part in."""
 BASELINES = ("popularity", "item_knn", "ease", "als")
 
 
@@ -115,6 +118,72 @@ def tuned_blend(split: Split, cases: Cases, best: dict[str, Any]) -> dict[str, A
     }
 
 
+def judge(
+    name: str, split: Split, best: dict[str, Any], seeds: list[int], work: Path | None
+) -> dict[str, list[dict[str, Sample]]]:
+    """Model -> for each seed the metrics of all test cases; `work` keeps them, so that an interrupted run goes on.
+
+    Models that chance has no part in learn once.
+    """
+    found: dict[str, list[dict[str, Sample]]] = {}
+    for model in (*BASELINES, *(one for one in GRIDS if one not in BASELINES)):
+        for seed in seeds if model not in CERTAIN else seeds[:1]:
+            wanted = (model, BLEND) if model == "zhiyin" else (model,)
+            files = [None if work is None else work / f"{name} {one} {seed}.npz" for one in wanted]
+            if any(file is None or not file.is_file() for file in files):
+                run = Run(seed=seed)
+                fitted = models.get(model)(**best[model]["settings"]).fit(split.development, run=run)
+                each = [fitted]
+                if model == "zhiyin":
+                    other = models.get("popularity")(**best["popularity"]["settings"]).fit(split.development, run=run)
+                    members = best[BLEND]["settings"]["members"]
+                    each.append(Blend.of([fitted, other], [member["weight"] for member in members]))
+                samples = [evaluate(one, split.test, METRICS, world_of(split.development)).samples for one in each]
+            else:
+                samples = [{label: Sample.of(values) for label, values in np.load(file).items()} for file in files]
+            for one, file, sample in zip(wanted, files, samples, strict=True):
+                found.setdefault(one, []).append(sample)
+                if file is not None:
+                    np.savez_compressed(file, **{label: sample[label].values() for label in METRICS})
+                print(f"  {one} seed {seed}: {sample['ndcg@10'].value:.4f}", flush=True)
+    return found
+
+
+def compared(judged: dict[str, list[dict[str, Sample]]], cases: Cases) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The mean over seeds of each metric with its interval, and tests against the best of the simple models."""
+    owner = owners(cases.queries.users)
+    means = {model: averaged(rounds) for model, rounds in judged.items()}
+    order = list(means)
+    found: dict[str, Any] = {model: {} for model in order}
+    for label in METRICS:
+        draws = bootstrap([means[model][label] for model in order], owner=owner)
+        for place, model in enumerate(order):
+            low, high = interval(draws[:, place])
+            spread = (
+                float(np.std([one[label].value for one in judged[model]], ddof=1)) if len(judged[model]) > 1 else None
+            )
+            found[model][label] = {"value": means[model][label].value, "low": low, "high": high, "spread": spread}
+    reference = max(BASELINES, key=lambda model: means[model]["ndcg@10"].value)
+    others = [model for model in order if model not in BASELINES]
+    draws = bootstrap([means[model]["ndcg@10"] for model in (reference, *others)], owner=owner)
+    base = means[reference]["ndcg@10"].values()
+    differences = np.stack([means[model]["ndcg@10"].values() - base for model in others], 1)
+    raw = sign_flip(differences, owner=owner)
+    tests = []
+    for place, (model, p, corrected) in enumerate(zip(others, raw, holm(raw), strict=True)):
+        low, high = interval(draws[:, place + 1] - draws[:, 0])
+        tests.append(
+            {
+                "model": model,
+                "reference": reference,
+                "metric": "ndcg@10",
+                "difference": float(differences[:, place].mean()),
+            }
+            | {"low": low, "high": high, "p": float(p), "p_holm": float(corrected), "n": len(base)}
+        )
+    return found, tests
+
+
 def cpu_since(start: float) -> float:
     return round(time.process_time() - start, 1)
 
@@ -124,6 +193,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--anew", nargs="*", default=[], help="models to tune anew; others keep what was found before")
+    parser.add_argument("--work", type=Path, help="a folder from which an interrupted run goes on")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     chosen = parser.parse_args()
     file = RESULTS / "sequences_time.json"
@@ -153,30 +223,20 @@ def main() -> None:
                     else tuned(model, split, cases, trials.setdefault(model, []), keep)
                 )
                 keep()
-        asked = {model: ("blend" if model == BLEND else model, best[model]["settings"]) for model in best}
-        report = compare(
-            dataset,
-            {model: one for model, one in asked.items() if model not in BASELINES},
-            replace(split, validation=None),
-            baselines={model: asked[model] for model in BASELINES},
-            seeds=chosen.seeds,
-            run=Run(seed=0),
-        )
+        judged = judge(name, split, best, chosen.seeds, chosen.work)
+        models_found, tests = compared(judged, split.test)
         results[name] = {
             "users": len(set(split.test.queries.users or ())),
             "cases": len(split.test),
             "trials": trials,
             "tuned": best,
-            "models": {
-                one.name: {label: asdict(one.metrics[label]) for label in ("ndcg@10", "hit_rate@10")}
-                for one in report.models
-            },
-            "tests": [asdict(test) for test in report.tests if test.metric == "ndcg@10"],
+            "models": models_found,
+            "tests": tests,
         }
         keep()
-        for one in report.models:
-            print(f"  {one.name:12s} {one.metrics['ndcg@10'].value:.4f}")
-        for test in results[name]["tests"]:
+        for model, found in models_found.items():
+            print(f"  {model:12s} {found['ndcg@10']['value']:.4f}")
+        for test in tests:
             print("  ", test)
 
 
