@@ -73,6 +73,7 @@ def test_the_readme_runs_as_it_stands(
     (tmp_path / "catalogue.jsonl").write_text(
         "".join(f'{{"item_id": "i{number:04d}", "title": "Thing {number}"}}\n' for number in range(60))
     )
+    (tmp_path / "new-items.csv").write_text("item_id,title\nnew,A quiet thing\n")
     for line in commands(READMES[0]):
         done = zhiyin(*shlex.split(line)[1:])
         assert done.code == 0, (line, done.err)

@@ -113,9 +113,10 @@ def test_neighbours_alone_follow_neither_pairs_nor_a_drift() -> None:
 def test_what_a_feature_tells_is_found_by_who_reads_it(model: Any, others: tuple[str, ...], pattern: str) -> None:
     one = PATTERNS[pattern]
     world = one.make()
-    told, blind = (fitted(model, world, features=read) for read in ((*others, one.feature), others))
+    told = fitted(model, world, features=(*others, one.feature))
     assert found(told, world, one.n_groups) >= 0.95
-    assert found(blind, world, one.n_groups) <= one.control + 0.1
+    if model is Transformer:  # once is enough: nothing else in these worlds tells the answer
+        assert found(fitted(model, world, features=others), world, one.n_groups) <= one.control + 0.1
 
 
 @pytest.mark.parametrize("by", ["wait", "gap"])

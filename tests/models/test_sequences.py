@@ -13,6 +13,7 @@ from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import _torch, base
 from zhiyin.models._answers import known_items
+from zhiyin.models._measuring import asked_for, measure
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
 from zhiyin.models.blend import Blend
@@ -278,7 +279,7 @@ def test_validation_asks_for_the_target_kind_alone() -> None:
     with pytest.raises(DataError, match="no validation case"):
         model.fit(split.train, split.validation, Run(seed=1, threads=1))
     model.fit(split.train, split.test, Run(seed=1, threads=1))
-    assert len(model._asked_for(split.test)) == 20
+    assert len(asked_for(model, split.test)) == 20
 
 
 def test_a_fit_that_fails_leaves_no_half_model() -> None:
@@ -296,7 +297,7 @@ def test_validation_stops_training_and_keeps_the_best(tmp_path) -> None:
     measured = [one.measured for one in model.trained.epochs]
     assert len(measured) < 40
     assert model.trained.best == max(measured)
-    assert model._measure(split.validation, Run(seed=1))() == pytest.approx(model.trained.best)
+    assert measure(model, split.validation, Run(seed=1))() == pytest.approx(model.trained.best)
 
 
 def test_codes_that_do_not_divide_the_vectors_are_refused_before_anything_is_learnt() -> None:

@@ -21,6 +21,7 @@ from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.metrics import NDCG
+from zhiyin.models._measuring import measure
 from zhiyin.models._sequences import SequenceRecommender
 from zhiyin.models.hstu import HSTU
 from zhiyin.models.sasrec import SASRec
@@ -86,9 +87,9 @@ def test_what_a_net_does_not_say_counts_nothing_and_changes_no_choice(split: Spl
     gaps, values = [], []
     for epochs in (1, 4):
         model = small(epochs=epochs).fit(split.train, run=ONE)
-        values.append(model._measure(cold, ONE)())
+        values.append(measure(model, cold, ONE)())
         gaps.append(filled(model, cold) - values[-1])
-        assert model._measure(cases, ONE)() == pytest.approx(filled(model, cases)), "no list is short"
+        assert measure(model, cases, ONE)() == pytest.approx(filled(model, cases)), "no list is short"
     assert values[0] != values[1]
     assert gaps[0] == pytest.approx(gaps[1])
     assert gaps[0] > 0
@@ -99,7 +100,7 @@ def test_a_net_that_says_nothing_is_worth_nothing(split: Split) -> None:
     with torch.no_grad():
         for one in model.net.parameters():
             one.fill_(torch.nan)
-    assert model._measure(split.validation, ONE)() == 0
+    assert measure(model, split.validation, ONE)() == 0
     model._settle()
     assert filled(model, split.validation) > 0, "popularity would have made something of it"
 

@@ -23,7 +23,7 @@ def measure(model: SequenceRecommender, validation: Cases, run: Run) -> Callable
     from zhiyin.metrics import NDCG
     from zhiyin.metrics.base import Lists, World
 
-    cases, most = _asked_for(model, validation), model.config.measured_cases
+    cases, most = asked_for(model, validation), model.config.measured_cases
     if len(cases) > most:
         cases = cases.take(np.sort(run.generator("measured cases").permutation(len(cases))[:most]))
     k = min(10, model.n_items)
@@ -38,7 +38,7 @@ def measure(model: SequenceRecommender, validation: Cases, run: Run) -> Callable
     return measured
 
 
-def _asked_for(model: SequenceRecommender, validation: Cases) -> Cases:
+def asked_for(model: SequenceRecommender, validation: Cases) -> Cases:
     """The cases that ask for what is learnt: with `target_kind`, those with a target of that kind."""
     kind, wanted = validation.targets.kind, model.config.target_kind
     if wanted is None or kind is None:
