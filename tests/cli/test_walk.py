@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from zhiyin.cli import quickstart
+from zhiyin.data.dataset import Dataset
 from zhiyin.models import blend
+from zhiyin.run import Run
 from zhiyin.testing.worlds import tastes
 
 from .conftest import Zhiyin
@@ -288,3 +290,14 @@ def test_quickstart_walks_to_the_end_whatever_is_known_of_when(zhiyin: Zhiyin, t
     for command in commands:
         again = zhiyin(*shlex.split(command)[1:])
         assert again.code == 0, (command, again.err)
+
+
+def test_a_catalogue_that_says_too_little_ends_the_walk_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = tastes()
+    same = world.item_table.set_column(1, "title", pa.array(["a thing"] * world.n_items)).select(["item_id", "title"])
+    dataset = Dataset.of(world.histories, same)
+    quickstart._meaning(dataset, "a thing", tmp_path, Run(threads=1))
+    assert "the rest is left out: " in capsys.readouterr().err
+    assert not (tmp_path / "model-that-reads").exists()

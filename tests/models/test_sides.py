@@ -13,9 +13,10 @@ from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models import _sides
+from zhiyin.models import _columns, _sides
+from zhiyin.models._columns import BUCKETS, Column
 from zhiyin.models._sequences import WEIGHTS, SequenceRecommender
-from zhiyin.models._sides import BUCKETS, Column, ItemSides, UserSides, saved_item_sides
+from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
 from zhiyin.models.base import load
 from zhiyin.models.gru4rec import GRU4Rec
 from zhiyin.models.sasrec import SASRec
@@ -116,7 +117,7 @@ def test_no_bucket_of_numbers_is_empty_and_quantiles_are_about_equal(seed: int) 
 
 
 def test_only_the_most_frequent_texts_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sides, "MOST", 2)
+    monkeypatch.setattr(_columns, "MOST", 2)
     column = Column.fit(items(it=["d", "b", "a", "a", "b", "c", "c", "c", "d"]), "it", "item")
     assert column.values == ("c", "a")
 

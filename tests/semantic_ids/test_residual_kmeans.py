@@ -39,9 +39,6 @@ class TestBalancedResidualKMeans(CodebookSuite):
     codebook = ResidualKMeans
     options = {"balanced": True}
 
-    def test_groups_far_apart_share_no_code(self) -> None:
-        super().test_groups_far_apart_share_no_code()  # they are of one size, so that both can be had
-
     def test_all_values_of_a_digit_are_used_alike(self) -> None:
         rng = np.random.default_rng(0)
         sizes = [500, 250, 120, 60, 40, 30]  # groups of unlike sizes, and some of each between them

@@ -144,17 +144,21 @@ def _one_user(model: Recommender, dataset: Dataset, run: Run) -> None:
 def _meaning(dataset: Dataset, text: str, out: Path, run: Run) -> None:
     from zhiyin.cli import _meaning
     from zhiyin.cli._terminal import note
+    from zhiyin.errors import DataError
 
     if why := _meaning.why_not(dataset):
         note(f"what items say is left out: {why}")
         return
     reader = _meaning.encoder()
-    _heading(5, f"What items say, as {reader} reads them: codes that begin alike where items are alike")
-    _meaning.codes(dataset, reader, run)
-    _heading(6, "Items that nobody has used yet")
-    model = _meaning.new_items(dataset, reader, run)
-    _heading(7, f"In plain words: {text}")
-    _meaning.wish(model, dataset, text, out / "model-that-reads", run)
+    try:
+        _heading(5, f"What items say, as {reader} reads them: codes that begin alike where items are alike")
+        _meaning.codes(dataset, reader, run)
+        _heading(6, "Items that nobody has used yet")
+        model = _meaning.new_items(dataset, reader, run)
+        _heading(7, f"In plain words: {text}")
+        _meaning.wish(model, dataset, text, out / "model-that-reads", run)
+    except DataError as error:  # too few items, or all say the same: the walk ends well all the same
+        note(f"the rest is left out: {error}")
 
 
 def _typical(dataset: Dataset) -> str:

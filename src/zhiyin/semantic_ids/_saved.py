@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zhiyin._version import __version__
-from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
-from zhiyin.errors import ConfigError, DataError
+from zhiyin._components import component_in, write_header
+from zhiyin.artifacts import load_arrays, new_folder, save_arrays
+from zhiyin.errors import DataError
 
 if TYPE_CHECKING:
     from zhiyin.semantic_ids.base import Codebook
 
 FORMAT = 1
-HEADER, ARRAYS = "config.json", "arrays.safetensors"
+ARRAYS = "arrays.safetensors"
 
 
 def save(codebook: Codebook, path: str | Path, overwrite: bool = False) -> Path:
     """Write a codebook to a folder, whole or not at all."""
-    header = {
-        "format": FORMAT,
-        "zhiyin": __version__,
-        "room": "semantic_ids",
-        "component": codebook.name,
-        "config": codebook.config.model_dump(mode="json"),
-    }
     with new_folder(path, overwrite) as folder:
-        (folder / HEADER).write_text(to_json(header), encoding="utf-8")
+        write_header(codebook, folder, FORMAT)
         save_arrays(folder / ARRAYS, {name: getattr(codebook, name) for name in codebook.learnt})
     return Path(path)
 
@@ -40,11 +33,7 @@ def load(path: str | Path) -> Codebook:
     from zhiyin import semantic_ids
 
     folder = Path(path)
-    header = _header(folder)
-    try:
-        codebook: Codebook = semantic_ids.get(header["component"])(**header["config"])
-    except (ConfigError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / HEADER} asks for what this version does not have: {error}") from error
+    codebook: Codebook = component_in(folder, "semantic_ids", "codebook", FORMAT, semantic_ids.get)
     found = load_arrays(folder / ARRAYS)
     if found.keys() != set(codebook.learnt):
         came, wanted = ", ".join(sorted(found)) or "nothing", ", ".join(sorted(codebook.learnt))
@@ -52,13 +41,3 @@ def load(path: str | Path) -> Codebook:
     for name, value in found.items():
         setattr(codebook, name, value)
     return codebook
-
-
-def _header(folder: Path) -> dict[str, Any]:
-    if not (folder / HEADER).is_file():
-        raise DataError(f"{folder} is not a saved codebook (no {HEADER}); make one with codebook.save(folder)")
-    content = read_json(folder / HEADER)
-    room, came = (content.get("room"), content.get("format")) if isinstance(content, dict) else (None, None)
-    if room != "semantic_ids" or came != FORMAT:
-        raise DataError(f"{folder} holds {room!r} in format {came!r}, no codebook for this version")
-    return dict(content)
