@@ -1,10 +1,11 @@
 """What items say, joined to how they are used: the ways to join them, few events, new items, other sets.
 
-    python benchmarks/semantics.py --data FOLDER --work FOLDER [--runs PART/LABEL ...] [--seeds 0 1 2]
+    python benchmarks/semantics.py --data FOLDER --work FOLDER [--runs PART/LABEL ...] [--seeds 0 1 2] [--device cuda]
 
 --data holds sets of uniform Parquet; --work keeps what each run found for each user, so that the last lines of a run
-can test it in pairs against the others. Every model learns until the validation part says stop; settings are those of
-`sequences.py`, but for `text`. All items are ranked, those of the history excluded.
+can test it in pairs against the others; what was found elsewhere, such as on a GPU, only needs its files there. Every
+model learns until the validation part says stop; settings are those of `sequences.py`, but for `text`. All items are
+ranked, those of the history excluded.
 
 "warm": leave last out (see `sequences.py`); beside the mean over all users that over those whose target had at most
 five events to learn from. "codes": the same of models of codes. "cold": a tenth of the items loses all events
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+import zhiyin
 from _common import write_results
 from classics import load
 from sequences import RUNS as SEQUENCES
@@ -37,7 +39,7 @@ from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 
 METRICS = ("ndcg@10", "recall@10")
-FACTS = ("cpu", "validation", "best_epoch", "code use", "collisions")
+FACTS = ("device", "cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
 """Events of an item to learn from, at most, that are few."""
 SOURCE = "movielens-1m"
@@ -46,19 +48,48 @@ SHARE = 0.05
 """Of the users, who teach few-shot."""
 BEAUTY = SEQUENCES["amazon-beauty/zhiyin"][1]
 FILMS = SEQUENCES["movielens-1m/zhiyin small"][1]
-SPOKEN = {"text_size": 64, "encoder": "multilingual"}
-PLOTS = {**SPOKEN, "encoder": {"encoder": "multilingual", "settings": {"text": ["title", "plot", "abstract"]}}}
-TITLES = {**SPOKEN, "encoder": {"encoder": "multilingual", "settings": {"text": "title"}}}
+SPOKEN = {"text_size": 128, "encoder": "sentence"}
+ALIGNED = {**SPOKEN, "encoder": {"encoder": "aligned", "settings": {"encoder": "sentence"}}}
+PLOTS = {
+    "text_size": 64,
+    "encoder": {"encoder": "multilingual", "settings": {"text": ["title", "description", "abstract"]}},
+}
+TITLES = {"text_size": 64, "encoder": {"encoder": "multilingual", "settings": {"text": "title"}}}
+SHARED: dict[str, dict[str, Any]] = {
+    "amazon-beauty": {"words": "title", "item_features": "categories"},
+    "movielens-1m": {"words": ["title", "description"], "item_features": ["categories", "directors", "actors"]},
+}
+"""What items have in common, read without any language model."""
+OWN, READ = {"amazon-beauty": BEAUTY, "movielens-1m": FILMS}, {"amazon-beauty": SPOKEN, "movielens-1m": PLOTS}
 JOINED: dict[str, dict[str, Any]] = {
     "none": {},
     "initial": {"text": "initial"},
     "frozen": {"text": "frozen"},
     "added": {"text": "added"},
     "null_space": {"text": "null_space"},
-    "added, gate": {"text": "added", "gate": 5.0},
-    "null_space, gate": {"text": "null_space", "gate": 5.0},
+    "added, gate": {"text": "added", "gate": 3.0},
     "added, hidden": {"text": "added", "hidden_ids": 0.2},
+    "words and categories": {"shared": True},
+    "added, words and categories": {"text": "added", "shared": True},
+    "added, words and categories, gate": {"text": "added", "shared": True, "gate": 3.0},
+    "aligned, added, words and categories, gate": {**ALIGNED, "text": "added", "shared": True, "gate": 3.0},
+    "added, words and categories, hidden": {"text": "added", "shared": True, "hidden_ids": 0.3},
+    "frozen, words and categories": {"text": "frozen", "shared": True},
 }
+"""The ways to join what items say to how they are used; "shared" adds `SHARED`."""
+WARM = {
+    "amazon-beauty": tuple(JOINED)[:-2],
+    "movielens-1m": ("none", "added", "null_space", "added, words and categories, gate"),
+}
+COLD = (
+    "none",
+    "frozen",
+    "added",
+    "null_space",
+    "added, hidden",
+    "added, words and categories, hidden",
+    "frozen, words and categories",
+)
 CODED: dict[str, Any] = {**BEAUTY, "n_heads": 1, "hidden_size": 64, "dropout": 0.4, "n_negatives": 2048, "epochs": 40}
 PRODUCT = {"codebook": "product_quantizer", "settings": {"levels": 16}}
 CODES: dict[str, dict[str, Any]] = {
@@ -69,13 +100,25 @@ CODES: dict[str, dict[str, Any]] = {
 }
 RUNS: dict[str, tuple[str, str, str, dict[str, Any]]] = {}
 """Part/label -> (part, set, model, settings)."""
-for how, told in JOINED.items():
-    RUNS[f"warm amazon-beauty/{how}"] = ("warm", "amazon-beauty", "zhiyin", BEAUTY | (SPOKEN | told if told else {}))
-    if how in ("none", "added", "null_space"):
-        RUNS[f"warm movielens-1m/{how}"] = ("warm", "movielens-1m", "zhiyin", FILMS | (PLOTS | told if told else {}))
-    if how in ("none", "frozen", "added", "null_space", "added, hidden"):
-        for name, own, read in (("amazon-beauty", BEAUTY, SPOKEN), ("movielens-1m", FILMS, PLOTS)):
-            RUNS[f"cold {name}/{how}"] = ("cold", name, "zhiyin", own | (read | told if told else {}))
+
+
+def joined(name: str, how: str) -> dict[str, Any]:
+    """The settings for a set and one of `JOINED`."""
+    told = dict(JOINED[how])
+    shared = SHARED[name] if told.pop("shared", False) else {}
+    if name == "movielens-1m":
+        told.pop("encoder", None)
+    found = OWN[name] | (READ[name] if "text" in told else {}) | shared | told
+    if told.get("text") == "null_space":
+        found["text_size"] = READ[name]["text_size"] // 2  # and as much for an item's own
+    return found
+
+
+for name in OWN:
+    for how in WARM[name]:
+        RUNS[f"warm {name}/{how}"] = ("warm", name, "zhiyin", joined(name, how))
+    for how in COLD:
+        RUNS[f"cold {name}/{how}"] = ("cold", name, "zhiyin", joined(name, how))
 for name in ("amazon-beauty", "movielens-1m"):
     RUNS[f"cold {name}/content"] = ("cold", name, "content", {})
 for name in TARGETS:
@@ -93,21 +136,21 @@ RUNS["cold amazon-beauty/tiger"] = ("cold", "amazon-beauty", "tiger", CODED | {"
 PROTOCOL = (__doc__ or "").split("\n\n", 2)[2].replace("\n", " ").strip()
 
 
-def warm(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+def warm(name: str, model: str, settings: dict[str, Any], run: Run, folder: Path) -> dict[str, Any]:
     """Leave last out; the mean over all, and over those whose target is of few events."""
     split = splitting.get("leave_last_out")().split(load(name, folder))
-    fitted = _fitted(model, settings, split, seed)
+    fitted = _fitted(model, settings, split, run)
     found = _judged(fitted, split.test, split.development)
     counts = np.bincount(split.train.histories.item, minlength=split.train.n_items)
     found["few"] = counts[split.test.targets.item] <= FEW
     return found
 
 
-def cold(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+def cold(name: str, model: str, settings: dict[str, Any], run: Run, folder: Path) -> dict[str, Any]:
     """New items, ranked among all items and among themselves."""
     dataset = load(name, folder)
     split = splitting.get("cold_items")().split(dataset)
-    fitted = _fitted(model, settings, split, seed)
+    fitted = _fitted(model, settings, split, run)
     found = _judged(fitted, split.test, split.development)
     new = dataset.items.decode(np.unique(split.test.targets.item))
     alone = fitted.recommend(split.test.queries, 10, allow=new)
@@ -116,29 +159,32 @@ def cold(name: str, model: str, settings: dict[str, Any], seed: int, folder: Pat
     return found
 
 
-def transfer(name: str, model: str, settings: dict[str, Any], seed: int, folder: Path, how: str) -> dict[str, Any]:
-    """A model of one set on another one."""
+def transfer(
+    name: str, model: str, settings: dict[str, Any], run: Run, folder: Path, work: Path, how: str
+) -> dict[str, Any]:
+    """A model of one set on another one; it learns once, and is kept in `work` for all that is asked of it."""
     split = splitting.get("leave_last_out")().split(load(name, folder))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(run.seed)
     taught = rng.random(split.train.n_users) < SHARE
     part = split.train.keep(np.repeat(taught, split.train.histories.lengths))
-    run = Run(seed=seed)
     if how == "popularity":
         fitted = models.get(model)(**settings).fit(split.development, run=run)
     elif how == "few anew":
         fitted = models.get(model)(**settings).fit(part, split.validation, run)
     else:
-        source = splitting.get("leave_last_out")().split(load(SOURCE, folder))
-        learnt = _fitted(model, settings, source, seed)
+        kept = work / f"{SOURCE} {run.seed}"
+        if not kept.is_dir():
+            source = splitting.get("leave_last_out")().split(load(SOURCE, folder))
+            _fitted(model, settings, source, run).save(kept)
+        learnt = zhiyin.load(kept)
         fitted = learnt.with_catalogue(split.train, run)
         if how == "few-shot":
             fitted = learnt.adapt(part, split.validation, run, learning_rate=3e-4)
     return _judged(fitted, split.test, split.development)
 
 
-def _fitted(model: str, settings: dict[str, Any], split: Split, seed: int) -> Any:
+def _fitted(model: str, settings: dict[str, Any], split: Split, run: Run) -> Any:
     made = models.get(model)(**settings)
-    run = Run(seed=seed)
     if not made.uses_validation:
         return made.fit(split.development, run=run)
     return made.fit(split.train, split.validation, run)
@@ -156,16 +202,17 @@ def _judged(fitted: Any, cases: Cases, known: Dataset) -> dict[str, Any]:
     return found
 
 
-def one(label: str, seed: int, folder: Path, work: Path) -> None:
+def one(label: str, run: Run, folder: Path, work: Path) -> None:
     """Run one of `RUNS` and keep what it found."""
     part, name, model, settings = RUNS[label]
     how = label.rpartition("/")[2]
     start = time.process_time()
     if part == "transfer":
-        found = transfer(name, model, settings, seed, folder, how)
+        found = transfer(name, model, settings, run, folder, work, how)
     else:
-        found = {"warm": warm, "cold": cold}[part](name, model, settings, seed, folder)
-    np.savez_compressed(_file(work, label, seed), cpu=time.process_time() - start, **found)
+        found = {"warm": warm, "cold": cold}[part](name, model, settings, run, folder)
+    found |= {"cpu": time.process_time() - start, "device": run.device or "cpu"}
+    np.savez_compressed(_file(work, label, run.seed), **found)
 
 
 def _file(work: Path, label: str, seed: int) -> Path:
@@ -182,7 +229,7 @@ def summary(work: Path) -> dict[str, Any]:
             kept[label] = runs
     for label, runs in kept.items():
         found[label] = {"settings": RUNS[label][3], "seeds": len(runs), "users": len(runs[0]["ndcg@10"])}
-        found[label] |= {name: [float(run[name]) for run in runs] for name in FACTS if name in runs[0]}
+        found[label] |= {name: [run[name].item() for run in runs] for name in FACTS if name in runs[0]}
         for name, values in _columns(runs).items():
             sample = Sample(values.mean(0), np.ones(values.shape[1]))
             low, high = interval(bootstrap([sample])[:, 0])
@@ -222,18 +269,20 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for what each run found")
     parser.add_argument("--runs", nargs="*", default=list(RUNS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", help="where models learn, such as cuda")
     parser.add_argument(
         "--one", action="store_true", help="one run in this process; what this script calls itself with"
     )
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     if chosen.one:
-        one(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.work)
+        one(chosen.runs[0], Run(seed=chosen.seeds[0], device=chosen.device), chosen.data, chosen.work)
         return
+    device = [] if chosen.device is None else ["--device", chosen.device]
     for label in chosen.runs:
         for seed in chosen.seeds:
             if not _file(chosen.work, label, seed).is_file():
-                again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work)]
+                again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
             found = summary(chosen.work)
             write_results("semantics", {"protocol": PROTOCOL, "runs": found})

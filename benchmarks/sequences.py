@@ -117,7 +117,7 @@ PROTOCOL = __doc__.split("Protocol: ")[1].split("\n\n")[0].replace("\n", " ")
 PEER_EPOCHS, PEER_PATIENCE = 40, 5
 
 
-def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[str, Any]:
+def ours(label: str, seed: int, folder: Path, checkpoints: Path | None, device: str | None) -> dict[str, Any]:
     """Train one of ours and judge it."""
     name, settings = RUNS[label]
     anew = label.endswith(ANEW)
@@ -126,7 +126,7 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[
     split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
     model = models.get(name)(**settings)
     kept = None if checkpoints is None else checkpoints / f"{label.replace('/', ' ')} {seed}"
-    run = Run(seed=seed, checkpoint=kept)
+    run = Run(seed=seed, checkpoint=kept, device=device)
     model = model.fit(split.development, run=run) if anew else model.fit(split.train, split.validation, run)
     start = time.perf_counter()
     found = model.recommend(split.test.queries, k=10)
@@ -138,6 +138,7 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None) -> dict[
     ]
     return {
         "settings": settings,
+        "device": device or "cpu",
         "cpu": model.trained.epochs[-1].cpu_seconds,
         "epochs": len(model.trained.epochs),
         "best_epoch": model.trained.best_epoch,
@@ -175,10 +176,11 @@ def main() -> None:
     parser.add_argument("--peer", action="append", default=[], help="library=PYTHON")
     parser.add_argument("--seconds", type=float, default=3600, help="CPU seconds, the most that a peer may train")
     parser.add_argument("--checkpoints", type=Path, help="a folder from which interrupted runs go on")
+    parser.add_argument("--device", help="where ours learn, such as cuda")
     parser.add_argument("--one", action="store_true", help="print one run's JSON; what this script calls itself with")
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(ours(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.checkpoints)))
+        print(json.dumps(ours(chosen.runs[0], chosen.seeds[0], chosen.data, chosen.checkpoints, chosen.device)))
         return
     pythons = dict(one.split("=", 1) for one in chosen.peer)
     for label in chosen.runs:
@@ -190,8 +192,9 @@ def main() -> None:
                 row = theirs(label, seed, chosen.data, python, chosen.seconds)
             else:
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--runs", label, "--seeds", str(seed)]
-                if chosen.checkpoints is not None:
-                    again += ["--checkpoints", str(chosen.checkpoints)]
+                for option in ("checkpoints", "device"):
+                    if getattr(chosen, option) is not None:
+                        again += [f"--{option}", str(getattr(chosen, option))]
                 done = subprocess.run([*again, "--one"], stdout=subprocess.PIPE, text=True, check=True)
                 row = json.loads(done.stdout.splitlines()[-1])
             results = known()

@@ -1,6 +1,7 @@
 """Sequence models where the future is unknown: split by time, beside simple models that were tuned alike.
 
     python benchmarks/sequences_time.py --data FOLDER [--work FOLDER] [--sets NAME ...] [--anew MODEL ...]
+        [--device cuda]
 
 FOLDER holds sets of uniform Parquet. One moment cuts all users; each event of the last tenth is asked for at its own
 moment, with all earlier events of its user as history (`global_time`, targets "successive"), among all items but those
@@ -119,7 +120,7 @@ def tuned_blend(split: Split, cases: Cases, best: dict[str, Any]) -> dict[str, A
 
 
 def judge(
-    name: str, split: Split, best: dict[str, Any], seeds: list[int], work: Path | None
+    name: str, split: Split, best: dict[str, Any], seeds: list[int], work: Path | None, device: str | None
 ) -> dict[str, list[dict[str, Sample]]]:
     """Model -> for each seed the metrics of all test cases; `work` keeps them, so that an interrupted run goes on.
 
@@ -131,7 +132,7 @@ def judge(
             wanted = (model, BLEND) if model == "zhiyin" else (model,)
             files = [None if work is None else work / f"{name} {one} {seed}.npz" for one in wanted]
             if any(file is None or not file.is_file() for file in files):
-                run = Run(seed=seed)
+                run = Run(seed=seed, device=device)
                 fitted = models.get(model)(**best[model]["settings"]).fit(split.development, run=run)
                 each = [fitted]
                 if model == "zhiyin":
@@ -195,6 +196,7 @@ def main() -> None:
     parser.add_argument("--anew", nargs="*", default=[], help="models to tune anew; others keep what was found before")
     parser.add_argument("--work", type=Path, help="a folder from which an interrupted run goes on")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", help="where models learn before they are judged, such as cuda")
     chosen = parser.parse_args()
     file = RESULTS / "sequences_time.json"
     results = json.loads(file.read_text(encoding="utf-8"))["sets"] if file.is_file() else {}
@@ -223,7 +225,7 @@ def main() -> None:
                     else tuned(model, split, cases, trials.setdefault(model, []), keep)
                 )
                 keep()
-        judged = judge(name, split, best, chosen.seeds, chosen.work)
+        judged = judge(name, split, best, chosen.seeds, chosen.work, chosen.device)
         models_found, tests = compared(judged, split.test)
         results[name] = {
             "users": len(set(split.test.queries.users or ())),

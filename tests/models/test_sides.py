@@ -58,6 +58,50 @@ def test_a_value_of_one_item_is_not_told_apart() -> None:
     assert shares(items(kind=["a", "b", "a", "c"]), "kind") == [[1, 0], [0, 1], [1, 0], [0, 1]]
 
 
+def test_words_by_hand() -> None:
+    """Of a title each word that another title has too; the fewer titles have one, the more of the title it is."""
+    table = items(title=["Blue lamp", "the BLUE chair", "The lamp; the blue one", None, "chair 椅子", "椅子 7"])
+    sides = ItemSides.fit(table, (), ["title"])
+    (column,) = sides.columns
+    assert column.values == ("blue", "chair", "lamp", "the", "椅子")
+    assert column.words
+    blue, rare, silent = np.log1p(6 / 3), np.log1p(6 / 2), 1.0
+    right = [
+        [blue, 0, rare, 0, 0, 0],
+        [blue, rare, 0, rare, 0, 0],
+        [blue, 0, rare, rare, 0, 0],
+        [0, 0, 0, 0, 0, silent],
+        [0, rare, 0, 0, rare, 0],
+        [0, 0, 0, 0, rare, 0],
+    ]
+    np.testing.assert_allclose(sides.of(table).toarray(), np.array(right) / np.sum(right, 1, keepdims=True), rtol=1e-6)
+    new = items(title=["a lamp", "nothing known"])
+    np.testing.assert_allclose(sides.of(new).toarray(), [[0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]])
+
+
+def test_words_come_back_from_files_and_damage_is_refused(tmp_path: Path) -> None:
+    table = items(title=["blue lamp", "blue chair", "a lamp"], kind=["x", "x", "y"])
+    sides = ItemSides.fit(table, ["kind"], ["title"])
+    sides.write(tmp_path)
+    again = ItemSides.read(tmp_path, ["kind"], ["title"])
+    assert again.of(table).toarray().tolist() == sides.of(table).toarray().tolist()
+    for names, words in ((["title"], ["kind"]), (["kind"], []), (["kind", "title"], [])):
+        with pytest.raises(DataError, match="damaged"):
+            ItemSides.read(tmp_path, names, words)
+    told = json.loads((tmp_path / _sides.ITEM_COLUMNS).read_text())
+    for weights in ([1.0], [0.0] * len(told[1]["weights"]), "much"):
+        (tmp_path / _sides.ITEM_COLUMNS).write_text(json.dumps([told[0], {**told[1], "weights": weights}]))
+        with pytest.raises(DataError, match="damaged"):
+            ItemSides.read(tmp_path, ["kind"], ["title"])
+
+
+def test_numbers_have_no_words() -> None:
+    with pytest.raises(ConfigError, match="words of item column 'price' were asked for, but it holds double, not text"):
+        ItemSides.fit(items(price=[1.0, 2.0]), (), ["price"])
+    with pytest.raises(DataError, match="no two items have the same 'title'"):
+        ItemSides.fit(items(title=["blue lamp", "red chair"]), (), ["title"])
+
+
 def test_columns_stand_side_by_side_and_count_once() -> None:
     table = items(kind=["a", "b", "a", "b"], price=[1.0, 2.0, None, 2.0])
     right = [[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 1, 0], [1, 0, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0]]
@@ -434,12 +478,19 @@ def described(n_each: int = 8, seed: int = 0) -> Dataset:
     lists = [
         (one * n_each + rng.choice(n_each - 1, 5, replace=False)).tolist() for one in rng.integers(0, 4, 150).tolist()
     ]
-    table = items(genres=[[f"genre{one}"] for one in genre], price=pa.array(rng.normal(size=4 * n_each)))
+    title = [f"a tale of genre{one}, part {part}" for part, one in enumerate(genre)]
+    table = items(genres=[[f"genre{one}"] for one in genre], title=title, price=pa.array(rng.normal(size=4 * n_each)))
     return Dataset.of(Histories.of_lists(lists), table)
 
 
+SHARED = {"item_features": ("genres", "price")}, {"words": "title"}
+
+
+@pytest.mark.parametrize("shared", SHARED, ids=str)
 @pytest.mark.parametrize("options", [{}, {"codes": 4}, {"loss": "sampled_softmax"}], ids=str)
-def test_an_item_without_events_is_found_through_its_category(options: dict[str, Any]) -> None:
+def test_an_item_without_events_is_found_through_what_it_shares(
+    options: dict[str, Any], shared: dict[str, Any]
+) -> None:
     world, new = described(), np.arange(7, 32, 8)
     genre = world.histories.item[world.histories.offsets[:-1]] // 8
     allow = [f"i{item}" for item in new]
@@ -449,7 +500,7 @@ def test_an_item_without_events_is_found_through_its_category(options: dict[str,
         found = model.recommend(world.queries(), k=1, allow=allow).items[:, 0]
         return float(np.mean(found == new[genre]))
 
-    assert right(item_features=("genres", "price")) >= 0.9
+    assert right(**shared) >= 0.9
     assert right() <= 0.6
 
 
@@ -465,6 +516,48 @@ def test_items_that_share_a_category_come_nearer(options: dict[str, Any]) -> Non
     own[np.arange(4), new] = False
     other = genre[new][:, None] != genre[None]
     assert likeness[new][own].mean() > likeness[new][other].mean() + 0.5
+
+
+def test_an_item_without_events_stands_exactly_where_its_values_put_it() -> None:
+    """Its own row begins at zero, and nothing teaches it."""
+    world = described()
+    net = fitted(world, words="title", epochs=2).net
+    own = net.items.own.weight.detach().numpy()
+    assert not own[7::8].any()
+    assert own[:7].any(1).all()
+    assert fitted(world, epochs=2).net.items.weight.detach().numpy()[7::8].any(1).all()
+
+
+def test_models_that_read_words_come_back_from_files_and_read_new_items(tmp_path: Path) -> None:
+    world = described()
+    model = fitted(world, words="title", item_features="genres", epochs=3)
+    again = load(model.save(tmp_path / "model"))
+    new = items(genres=[["genre2"]], title=["a new tale of genre2"]).set_column(0, "item_id", pa.array(["new"]))
+    for one in (model, again):
+        found = one.with_items(new.append_column("price", pa.array([1.0])))
+        vectors = found.item_vectors
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        assert (unit[:-1] @ unit[-1]).reshape(4, 8).mean(1).argmax() == 2
+    np.testing.assert_allclose(again.item_vectors, model.item_vectors, rtol=1e-6)
+
+
+def test_words_alone_answer_what_is_asked_in_words() -> None:
+    model = fitted(described(), words="title", item_features="genres", epochs=10)
+    queries = [Query.of([], context={"text": f"tales of genre{one}"}) for one in range(4)]
+    found = model.recommend(queries, k=7).items // 8
+    assert (found == np.arange(4)[:, None]).mean() > 0.9
+    assert np.isnan(model.text_vectors(["nothing known"])).all()
+    with pytest.raises(ConfigError, match="not told what items say"):
+        fitted(described(), item_features="genres", epochs=1).text_vectors(["genre1"])
+
+
+def test_a_new_item_of_which_nothing_known_is_told_is_not_recommended() -> None:
+    model = fitted(described(), words="title", epochs=3)
+    table = items(title=["genre1 again", "unheard"]).set_column(0, "item_id", pa.array(["told", "untold"]))
+    found = model.with_items(table)
+    assert found.known[-2:].tolist() == [True, False]
+    with pytest.raises(ConfigError, match="so it has nothing to say of new ones"):
+        fitted(described(), words="title", codes=4, epochs=1).with_items(table)
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:

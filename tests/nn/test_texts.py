@@ -41,17 +41,6 @@ def test_what_is_joined() -> None:
     torch.testing.assert_close(apart.all(), torch.cat([said * apart.scale, share * apart.own.all()], 1))
 
 
-def test_own_rows_begin_at_zero_in_the_null_space_alone() -> None:
-    apart, added = table("null_space"), table("added")
-    apart.start()
-    added.start()
-    assert apart.own is not None
-    assert added.own is not None
-    assert not apart.own.all().any()
-    assert added.own.all().any()
-    assert apart.all()[:3].any(1).all()
-
-
 def test_what_is_said_does_not_learn() -> None:
     items = table("null_space")
     items(torch.tensor([0, 1, 2])).square().sum().backward()

@@ -66,11 +66,23 @@ def known_items(
     """
     learnt = histories.item[np.repeat(may_learn(histories), histories.lengths)]
     known: BoolVector = np.bincount(learnt, minlength=n_items) > 0
-    if sides is None:
-        return known
+    return known if sides is None else known | sharing(known, sides, silent, sides)
+
+
+def sharing(
+    known: BoolVector, sides: sparse.csr_array, silent: IntVector | None, others: sparse.csr_array
+) -> BoolVector:
+    """(m,) which of other items share a value that says something with items that are known.
+
+    Args:
+        known: (n_items,).
+        sides: (n_items, n_values) their values.
+        silent: the values that stand for a missing or rare one.
+        others: (m, n_values).
+    """
     said = known.astype(np.float32) @ sides
     said[silent] = 0
-    found: BoolVector = known | (sides @ said > 0)
+    found: BoolVector = others @ said > 0
     return found
 
 

@@ -1,4 +1,4 @@
-"""A sequence model over another catalogue: a new item is what it says, a known one stays what it was.
+"""A sequence model over another catalogue: a new item is what is told of it, a known one stays what it was.
 
 Nothing is learnt anew. What makes it possible is that an item's own row counts for nothing until it is used, see
 `zhiyin.nn.texts`; so an item enters a catalogue at the price of reading it, and a model that learnt from one set
@@ -21,6 +21,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.encoders.base import item_table
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._answers import sharing
 from zhiyin.models._tables import own_table
 from zhiyin.run import Run
 
@@ -42,23 +43,19 @@ def extended(model: M, items: pa.Table | Dataset, run: Run) -> M:
         return model
     ids = Vocabulary(pa.concat_arrays([model.vocabulary.ids, _ids(new)]))
     place = np.concatenate([np.arange(model.n_items), np.full(new.num_rows, -1)]).astype(np.int32)
-    assert model.texts is not None
-    assert model.said is not None
-    said = np.concatenate([model.said, model.texts.of(new, run)])
-    sides = None
-    if model.item_sides is not None:
-        assert model.item_columns is not None
-        sides = sparse.csr_array(sparse.vstack([model.item_sides, model.item_columns.of(new)], format="csr"))
+    said, sides = _read(model, new, run)
+    if said is not None:
+        said = np.concatenate([np.asarray(model.said), said])
+    if sides is not None:
+        sides = sparse.csr_array(sparse.vstack([model.item_sides, sides], format="csr"))
     return _over(model, ids, place, said, sides)
 
 
 def replaced(model: M, items: pa.Table | Dataset, run: Run) -> M:
     """The model over these items and no others, in their order; see `SequenceRecommender.with_catalogue`."""
     table = _checked(model, items)
-    assert model.texts is not None
-    sides = None if model.item_columns is None else model.item_columns.of(table)
     ids = Vocabulary(_ids(table))
-    return _over(model, ids, model.vocabulary.encode(ids.ids), model.texts.of(table, run), sides)
+    return _over(model, ids, model.vocabulary.encode(ids.ids), *_read(model, table, run))
 
 
 def goes_on(begun: SequenceRecommender, reading: Reading, train: Dataset) -> Reading:
@@ -99,10 +96,12 @@ def take(net: Encoder, begun: Encoder) -> None:
 def _checked(model: SequenceRecommender, items: pa.Table | Dataset) -> pa.Table:
     """The table of items, if the model can say anything of new ones."""
     model.vocabulary  # noqa: B018 - there is one once it is fitted
-    if model.texts is None:
+    own = model.config
+    if model.texts is None and (model.item_columns is None or own.codes):
+        instead = "" if own.codes else ", or with words or item_features"
         raise ConfigError(
-            f"{model.name} knows items by their use alone (text={model.config.text}), so it has nothing to say of new "
-            "ones; fit it with text=added, null_space or frozen, or anew on the new catalogue"
+            f"{model.name} knows items by their use alone (text={own.text}), so it has nothing to say of new ones; fit "
+            f"it with text=added, null_space or frozen{instead}, or anew on the new catalogue"
         )
     table = item_table(items, model.name)
     if "item_id" not in table.column_names:
@@ -120,21 +119,31 @@ def _ids(table: pa.Table) -> pa.Array:
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
-def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix, sides: sparse.csr_array | None) -> M:
+def _read(model: SequenceRecommender, items: pa.Table, run: Run) -> tuple[FloatMatrix | None, sparse.csr_array | None]:
+    """What items say and what they have in common with others, as far as the model is told of it."""
+    said = None if model.texts is None else model.texts.of(items, run)
+    return said, None if model.item_columns is None else model.item_columns.of(items)
+
+
+def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix | None, sides: sparse.csr_array | None) -> M:
     """The model with other items.
 
     Args:
         model: stays as it is.
         ids: of the items.
         place: (n,) the number that each has in the model; -1 for a new one.
-        said: (n, s) what each says.
+        said: (n, s) what each says, if the model is told.
         sides: (n, n_values) their features, if the model is told of any.
     """
     found = copy.copy(model)
     old = place >= 0
     found.items, found.said, found.item_sides = ids, said, sides
     found.popularity = np.where(old, model.popularity[place], 0)
-    found.known = said.any(1) | (old & model.known[place])
+    found.known = old & model.known[place]
+    if said is not None:
+        found.known |= said.any(1)
+    if sides is not None and model.item_sides is not None and model.item_columns is not None:
+        found.known |= sharing(model.known, model.item_sides, model.item_columns.silent, sides)
     found._renumbered(place)
     found.net = found._made(found._sizes(found._maker().reading))
     state, own = model.net.state_dict(), found.net.state_dict()

@@ -1,21 +1,23 @@
 """Columns of item and user tables, as numbers of values and buckets.
 
-Text has a number for each value that occurs often enough, numbers fall into buckets of about equally many rows. What is
-left (a null, a rare value, one that was not there in training) has a bucket of its own, the last one of its column.
+Text has a number for each value, or each word, that occurs often enough, numbers fall into buckets of about equally
+many rows. What is left (a null, a rare value, one that was not there in training) has a bucket of its own, the last one
+of its column.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatVector, IntVector, LongVector
+from zhiyin.encoders._terms import tokenize
 from zhiyin.errors import ConfigError, DataError, unknown
 
 LEAST = 2
@@ -40,28 +42,38 @@ class Column:
     values: tuple[str, ...] | None = None
     edges: DoubleVector | None = None
     """Rising; a number that equals one falls below it."""
+    weights: FloatVector | None = None
+    """(size,) of values that are words of texts: the more rows have one, the less it says (log(1 + n / rows))."""
 
     @classmethod
-    def fit(cls, table: pa.Table, name: str, what: str) -> Column:
-        """What a column of a table of `what` ("item" or "user") tells apart.
+    def fit(cls, table: pa.Table, name: str, what: str, words: bool = False) -> Column:
+        """What a column of a table of `what` ("item" or "user") tells apart; of texts as wholes, or their words.
 
         Raises:
-            ConfigError: there is no such column, or it holds neither text nor numbers.
+            ConfigError: there is no such column, or it holds neither text nor numbers, or no text that has words.
             DataError: it tells no two rows apart.
         """
         column = column_of(table, name, what)
+        if words and _is_number(column.type):
+            raise ConfigError(f"words of {what} column {name!r} were asked for, but it holds {column.type}, not text")
         if _is_number(column.type):
             edges = _edges(_floats(column))
             if not len(edges):
                 raise DataError(f"{what} feature {name!r} has no two different numbers; leave it out")
             return cls(name, edges=edges)
-        values = _frequent(column)
+        values = _frequent(column, words)
         if not values:
             raise DataError(
                 f"no two {what}s have the same {name!r}, so it says nothing of one that it does not say of that one "
                 f"alone; take {what} features that {what}s share"
             )
-        return cls(name, values=values)
+        found = cls(name, values=values, weights=np.ones(len(values) + 1, np.float32) if words else None)
+        return replace(found, weights=found._weights(table, what)) if words else found
+
+    @property
+    def words(self) -> bool:
+        """Whether values are the words of texts."""
+        return self.weights is not None
 
     @property
     def size(self) -> int:
@@ -80,7 +92,7 @@ class Column:
         column = column_of(table, self.name, what)
         if self.values is None:
             return np.arange(len(column)), self._of_numbers(_as_floats(column, self.name, what))
-        rows, texts = _texts(column)
+        rows, texts = _texts(column, self.words)
         numbers = np.asarray(pc.fill_null(pc.index_in(texts, value_set=pa.array(self.values, pa.large_string())), -1))
         rows, numbers = _distinct(rows[numbers >= 0], numbers[numbers >= 0], self.size)
         without = np.setdiff1d(np.arange(len(column)), rows)
@@ -88,6 +100,17 @@ class Column:
         numbers = np.concatenate([numbers, np.full(len(without), self.size - 1)])
         order = np.argsort(rows, kind="stable")
         return rows[order], numbers[order].astype(np.int32)
+
+    def shares(self, table: pa.Table, what: str) -> tuple[LongVector, IntVector, FloatVector]:
+        """What `entries` says, and how much of a row each is: together 1, alike but for words.
+
+        Raises:
+            ConfigError: there is no such column, or it holds neither text nor numbers.
+        """
+        rows, numbers = self.entries(table, what)
+        weights = np.ones(len(numbers)) if self.weights is None else self.weights[numbers].astype(np.float64)
+        total = np.bincount(rows, weights, minlength=table.num_rows)
+        return rows, numbers, (weights / total[rows]).astype(np.float32)
 
     def told(self, values: AnyArray) -> tuple[BoolVector, IntVector]:
         """(n,) whether a query says anything of this (None and NaN do not), and the bucket of what it says.
@@ -106,7 +129,8 @@ class Column:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a file."""
-        return {"name": self.name, "values": self.values, "edges": None if self.edges is None else self.edges.tolist()}
+        edges, weights = (None if one is None else one.tolist() for one in (self.edges, self.weights))
+        return {"name": self.name, "values": self.values, "edges": edges, "weights": weights}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Column:
@@ -114,11 +138,22 @@ class Column:
         values, edges = content["values"], content["edges"]
         if (values is None) == (edges is None):
             raise ValueError("a column has either values or edges")
-        return cls(
+        weights = content.get("weights")  # older ones have none
+        found = cls(
             str(content["name"]),
             None if values is None else tuple(map(str, values)),
             None if edges is None else np.array(edges, np.float64),
+            None if weights is None else np.array(weights, np.float32),
         )
+        if found.weights is not None and (found.weights.shape != (found.size,) or not (found.weights > 0).all()):
+            raise ValueError(f"a column of {found.size} words has other weights")
+        return found
+
+    def _weights(self, table: pa.Table, what: str) -> FloatVector:
+        """(size,) of words, from the texts of a table."""
+        rows = np.maximum(np.bincount(self.entries(table, what)[1], minlength=self.size), 1)
+        weights: FloatVector = np.log1p(table.num_rows / rows).astype(np.float32)
+        return weights
 
     def _of_numbers(self, numbers: DoubleVector) -> IntVector:
         assert self.edges is not None
@@ -168,15 +203,20 @@ def _as_floats(column: pa.Array, name: str, what: str) -> DoubleVector:
     return _floats(column)
 
 
-def _texts(column: pa.Array) -> tuple[LongVector, pa.Array]:
-    """(m,) rows and trimmed texts, without nulls and blanks; of a list, each one."""
+def _texts(column: pa.Array, words: bool) -> tuple[LongVector, pa.Array]:
+    """(m,) rows and trimmed texts, without nulls and blanks, or the words of texts; of a list, each one's."""
     if is_list(column.type):
         rows, column = np.asarray(pc.list_parent_indices(column)), pc.list_flatten(column)
     else:
         rows = np.arange(len(column))
     texts = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
     known = pc.fill_null(pc.not_equal(texts, ""), False)
-    return rows[np.asarray(known)].astype(np.int64), texts.filter(known)
+    rows, texts = rows[np.asarray(known)].astype(np.int64), texts.filter(known)
+    if not words:
+        return rows, texts
+    each = [tokenize(text) for text in texts.to_pylist()]
+    rows = np.repeat(rows, [len(one) for one in each])
+    return rows, pa.array([word for one in each for word in one], pa.large_string())
 
 
 def _distinct(rows: LongVector, numbers: AnyArray, size: int) -> tuple[LongVector, LongVector]:
@@ -185,9 +225,9 @@ def _distinct(rows: LongVector, numbers: AnyArray, size: int) -> tuple[LongVecto
     return pairs // size, pairs % size
 
 
-def _frequent(column: pa.Array) -> tuple[str, ...]:
-    """The texts of at least `LEAST` rows, at most `MOST`, those of the most rows first."""
-    rows, texts = _texts(column)
+def _frequent(column: pa.Array, words: bool) -> tuple[str, ...]:
+    """The texts, or words, of at least `LEAST` rows, at most `MOST`, those of the most rows first."""
+    rows, texts = _texts(column, words)
     coded = texts.dictionary_encode()
     _, numbers = _distinct(rows, np.asarray(coded.indices, np.int64), max(1, len(coded.dictionary)))
     counts = np.bincount(numbers, minlength=len(coded.dictionary))

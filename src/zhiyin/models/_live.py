@@ -89,7 +89,7 @@ class LiveHistory:
         return self._mixed(found, batch)
 
     def _mixed(self, states: FloatMatrix, batch: Queries) -> FloatMatrix:
-        return states if self.model.texts is None else mixed(self.model, states, batch)
+        return mixed(self.model, states, batch) if self.model.speaks else states
 
 
 def _falls(query: Query) -> bool:

@@ -45,6 +45,8 @@ class SequenceConfig(Config):
     """What is told of an event beside its item; what the data lack is left out."""
     item_features: tuple[str, ...] = ()
     """Columns of the item table (text, lists of text, numbers) whose values have vectors that their items share."""
+    words: tuple[str, ...] = ()
+    """Columns of the item table (text) whose words have vectors that their items share, learnt from behaviour alone."""
     text: Literal["none", "initial", "frozen", "added", "null_space"] = "none"
     """How what items say enters their vectors. `initial`: as their first values; `frozen`: as all there is of them,
     through a learnt map; `added`: that, and a vector of each item's own; `null_space`: as the first `text_size`
@@ -93,7 +95,7 @@ class SequenceConfig(Config):
     measured_cases: int = setting(10_000, ge=1)
     """At most so many validation cases are measured, the same ones each time."""
 
-    @field_validator("features", "item_features", "user_features", mode="before")
+    @field_validator("features", "item_features", "words", "user_features", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         return names(value)
@@ -126,6 +128,11 @@ class SequenceConfig(Config):
     def tells_text(self) -> bool:
         """Whether what items say is a part of their vectors for good."""
         return self.text in ("frozen", "added", "null_space")
+
+    @property
+    def tells_sides(self) -> bool:
+        """Whether items have values or words in common."""
+        return bool(self.item_features or self.words)
 
     @property
     def own_width(self) -> int:

@@ -31,7 +31,7 @@ from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
 from zhiyin.models._tables import Known, begin, item_table_of, own_table, pieces, text_table
 from zhiyin.models._texts import ItemTexts, saved_texts, shares
 from zhiyin.models._torch import device_of, precision_of, torch_of, torch_threads
-from zhiyin.models._wishes import TEXT, mixed, wished
+from zhiyin.models._wishes import TEXT, mixed, text_vectors, wished
 from zhiyin.models.base import Asked, VectorRecommender
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -154,7 +154,12 @@ class SequenceRecommender(VectorRecommender):
     @property
     def reads_text(self) -> bool:
         """Whether a query may say in words what is asked for, as `context={"text": ...}`."""
-        return self.texts is not None or TEXT in self.config.user_features
+        return self.speaks or TEXT in self.config.user_features
+
+    @property
+    def speaks(self) -> bool:
+        """Whether words have vectors in the space of items."""
+        return self.texts is not None or bool(self.config.words)
 
     def with_items(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
         """The model with new items in its catalogue, each known by what it says; nothing is learnt anew.
@@ -220,17 +225,7 @@ class SequenceRecommender(VectorRecommender):
         Raises:
             ConfigError: the model is not told what items say, or they do not say it in words.
         """
-        import torch
-
-        if self.texts is None:
-            raise ConfigError(f"{self.name} is not told what items say (text={self.config.text}); take text=added")
-        said = self.texts.of_texts(list(texts), run or Run())
-        weight = next(self.net.parameters())
-        with torch.inference_mode():
-            found = self.net.as_held(self._unused(torch.from_numpy(said).to(weight.device)))
-        vectors: FloatMatrix = found.cpu().numpy()
-        vectors[~said.any(1)] = np.nan
-        return vectors
+        return text_vectors(self, texts, run or Run())
 
     def _unused(self, said: torch.Tensor) -> torch.Tensor:
         """(n, d) the vectors of items that say this (n, s) and that nobody has used."""
@@ -314,9 +309,9 @@ class SequenceRecommender(VectorRecommender):
         elif own.text != "none":
             self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
         self.item_sides, self.item_columns, silent = None, None, None
-        if own.item_features:
+        if own.tells_sides:
             begun = None if self._begun is None else self._begun.item_columns
-            self.item_columns = begun or ItemSides.fit(train.item_table, own.item_features)
+            self.item_columns = begun or ItemSides.fit(train.item_table, own.item_features, own.words)
             self.item_sides, silent = self.item_columns.of(train.item_table), self.item_columns.silent
         self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
         if self._begun is not None:
@@ -416,7 +411,7 @@ class SequenceRecommender(VectorRecommender):
                 rows = told[start:stop]
                 batch = maker.queries(queries.take(rows))
                 states[rows[batch.order]] = self.net.last(batch).cpu().numpy()
-        return states if self.texts is None else mixed(self, states, queries)
+        return mixed(self, states, queries) if self.speaks else states
 
     def _knows(self, items: IntVector) -> BoolVector:
         return np.take(self.known, items)
@@ -427,7 +422,7 @@ class SequenceRecommender(VectorRecommender):
         return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
-        if self.known[item] and self.texts is not None and wished(query).any():
+        if self.known[item] and self.speaks and wished(query).any():
             return Reason("text", 0.0, text=f"near to what was asked for: {shortened(query.context[TEXT][0])}")
         if not (self.known[item] and self._met(query).histories.n_events):
             return None
@@ -443,7 +438,7 @@ class SequenceRecommender(VectorRecommender):
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
         silent = self._met(queries).histories.lengths == 0
-        if self.texts is not None:
+        if self.speaks:
             silent &= ~wished(queries)
         scores[np.ix_(silent, self.known)] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
@@ -470,9 +465,9 @@ class SequenceRecommender(VectorRecommender):
 
         arrays = load_arrays(folder / WEIGHTS)
         self.trained = Trained.read(folder / TRAINED)
-        if self.config.item_features:
+        if self.config.tells_sides:
             self.item_sides = saved_item_sides(arrays, self.n_items, folder / WEIGHTS)
-            self.item_columns = ItemSides.read(folder, self.config.item_features)
+            self.item_columns = ItemSides.read(folder, self.config.item_features, self.config.words)
         if self.config.user_features:
             self.users = UserSides.read(folder, self.config.user_features)
         if self.config.tells_text:

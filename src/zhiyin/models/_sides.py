@@ -29,23 +29,36 @@ class ItemSides:
     columns: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, table: pa.Table, names: Sequence[str]) -> ItemSides:
-        """What the named columns of a table tell apart.
+    def fit(cls, table: pa.Table, names: Sequence[str], words: Sequence[str] = ()) -> ItemSides:
+        """What the named columns of a table tell apart, and the words of some.
 
         Raises:
-            ConfigError: there is no such column, or it holds neither text nor numbers.
+            ConfigError: there is no such column, or it holds neither text nor numbers, or no text that has words.
             DataError: a column tells no two items apart.
         """
-        return cls(tuple(Column.fit(table, name, "item") for name in dict.fromkeys(names)))
+        whole = [Column.fit(table, name, "item") for name in dict.fromkeys(names)]
+        return cls((*whole, *(Column.fit(table, name, "item", words=True) for name in dict.fromkeys(words))))
 
     def of(self, table: pa.Table) -> sparse.csr_array:
-        """(n_items, n_values) float32, at each value of an item 1 / how many it has in that column.
+        """(n_items, n_values) float32, at each value of an item how much of that column it is, see `Column.shares`.
 
         Raises:
             ConfigError: there is no such column, or it holds neither text nor numbers.
         """
         parts = [_shares(table, column) for column in self.columns]
         return sparse.csr_array(sparse.hstack(parts, format="csr"))
+
+    def of_texts(self, texts: Sequence[str]) -> sparse.csr_array:
+        """(n, n_values) what items would have in common with others if their columns of words held these texts."""
+        table = pa.table({column.name: pa.array(texts, pa.large_string()) for column in self.columns if column.words})
+        parts = [
+            _shares(table, column) if column.words else sparse.csr_array((len(texts), column.size), dtype=np.float32)
+            for column in self.columns
+        ]
+        found = sparse.csr_array(sparse.hstack(parts, format="csr"))
+        found.data[np.isin(found.indices, self.silent)] = 0
+        found.eliminate_zeros()
+        return found
 
     @property
     def silent(self) -> IntVector:
@@ -57,14 +70,14 @@ class ItemSides:
         _write(self.columns, folder / ITEM_COLUMNS)
 
     @classmethod
-    def read(cls, folder: Path, names: Sequence[str]) -> ItemSides:
-        """Read what `write` wrote of the named columns.
+    def read(cls, folder: Path, names: Sequence[str], words: Sequence[str] = ()) -> ItemSides:
+        """Read what `write` wrote of the named columns, and of words.
 
         Raises:
             DataError: the file is missing or damaged.
         """
         try:
-            return cls(_read(folder / ITEM_COLUMNS, names))
+            return cls(_read(folder / ITEM_COLUMNS, names, words))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{folder} is damaged: the features of items: {error}; save the model anew") from None
 
@@ -190,17 +203,17 @@ def _write(columns: Sequence[Column], file: Path) -> None:
     file.write_text(to_json([column.to_dict() for column in columns]), encoding="utf-8")
 
 
-def _read(file: Path, names: Sequence[str]) -> tuple[Column, ...]:
+def _read(file: Path, names: Sequence[str], words: Sequence[str] = ()) -> tuple[Column, ...]:
     columns = tuple(Column.from_dict(one) for one in read_json(file))
-    if [column.name for column in columns] != list(dict.fromkeys(names)):
-        raise ValueError(f"{', '.join(column.name for column in columns) or 'none'}, not {', '.join(names)}")
+    expected = [*((name, False) for name in dict.fromkeys(names)), *((name, True) for name in dict.fromkeys(words))]
+    if [(column.name, column.words) for column in columns] != expected:
+        found = ", ".join(column.name for column in columns) or "none"
+        raise ValueError(f"{found}, not {', '.join(name for name, _ in expected)}")
     return columns
 
 
 def _shares(table: pa.Table, column: Column) -> sparse.csr_array:
     """(n_items, size) float32 of one column."""
-    rows, numbers = column.entries(table, "item")
-    count = np.bincount(rows, minlength=table.num_rows)
-    offsets = np.concatenate([[0], np.cumsum(count)])
-    shares = (1 / count[rows]).astype(np.float32)
+    rows, numbers, shares = column.shares(table, "item")
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=table.num_rows))])
     return sparse.csr_array((shares, numbers, offsets), shape=(table.num_rows, column.size))

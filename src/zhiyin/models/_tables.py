@@ -16,6 +16,7 @@ from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from zhiyin.nn.items import ItemTable
+    from zhiyin.nn.sides import SideItems
     from zhiyin.nn.texts import TextItems
 
 N_CODES = 256
@@ -104,6 +105,14 @@ def text_table(table: ItemTable) -> TextItems:
     return found
 
 
+def side_table(table: ItemTable) -> SideItems:
+    """The part of a table that adds the values of features and words."""
+    from zhiyin.nn.sides import SideItems
+
+    assert isinstance(table, SideItems)
+    return table
+
+
 def _told_table(table: ItemTable) -> ItemTable | None:
     """A table without the values of features and the digits of codes that are added to it."""
     from zhiyin.nn.digits import DigitItems
@@ -116,19 +125,28 @@ def _told_table(table: ItemTable) -> ItemTable | None:
 
 
 def begin(table: ItemTable, known: Known, own: SequenceConfig) -> None:
-    """Give a table those first weights that are other than a net's own."""
+    """Give a table those first weights that are other than a net's own.
+
+    Where texts or values tell of an item, what it has of its own begins at zero (as in AlphaFuse: Hu et al., SIGIR
+    2025): an item of few events stands close to where they put it, one of none exactly there. One of which nothing is
+    told has to be something.
+    """
     import torch
 
     from zhiyin.nn.items import PlainItems
-    from zhiyin.nn.texts import TextItems
 
-    inner = _told_table(table)
-    if isinstance(inner, TextItems):
-        inner.start()
-    elif own.text == "initial" and known.said is not None and isinstance(inner, PlainItems):
-        said = known.said[:, : own.embedding_size]
-        spread = float(inner.weight.detach().std())
-        scaled = said * np.float32(spread * np.sqrt(said.shape[1]))
-        with torch.no_grad():
-            told = torch.from_numpy(np.flatnonzero(said.any(1)))
-            inner.weight[told, : said.shape[1]] = torch.from_numpy(scaled)[told]
+    inner, said = own_table(table), None if own.text == "none" else known.said
+    told = np.full(known.n_items, own.tells_sides) if said is None else said.any(1) | own.tells_sides
+    rows = torch.from_numpy(np.flatnonzero(told))
+    with torch.no_grad():
+        if own.text == "initial" and said is not None and isinstance(inner, PlainItems):
+            first = said[:, : own.embedding_size]
+            spread = float(inner.weight.std())
+            scaled = first * np.float32(spread * np.sqrt(first.shape[1]))
+            spoken = torch.from_numpy(np.flatnonzero(said.any(1)))
+            inner.weight[spoken, : first.shape[1]] = torch.from_numpy(scaled)[spoken]
+        elif isinstance(inner, PlainItems):
+            inner.weight[rows] = 0
+        elif inner is not None and told.all():
+            for one in inner.parameters():
+                one.zero_()

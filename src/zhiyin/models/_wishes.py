@@ -5,6 +5,7 @@ States, items and texts are of one space, so a sum is all that is needed, and th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector
 from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._tables import side_table
+from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from zhiyin.models._sequences import SequenceRecommender
@@ -44,8 +47,33 @@ def check(name: str, queries: Queries) -> None:
     if wished(queries).any():
         raise ConfigError(
             f"{name} reads no text, but a query came with context {TEXT!r}; take a sequence model that was fitted with "
-            "text=added, null_space or frozen, or leave it out"
+            "text=added, null_space or frozen, or with words, or leave it out"
         )
+
+
+def text_vectors(model: SequenceRecommender, texts: Sequence[str], run: Run) -> FloatMatrix:
+    """(n, d) the vectors of items that would say these texts; see `SequenceRecommender.text_vectors`."""
+    import torch
+
+    if not model.speaks:
+        raise ConfigError(
+            f"{model.name} is not told what items say (text={model.config.text}); take text=added, or words"
+        )
+    parts, says = [], np.zeros(len(texts), bool)
+    with torch.inference_mode():
+        if model.texts is not None:
+            said = model.texts.of_texts(list(texts), run)
+            says |= said.any(1)
+            parts.append(model._unused(torch.from_numpy(said).to(next(model.net.parameters()).device)))
+        if model.config.words:
+            assert model.item_columns is not None
+            words = model.item_columns.of_texts(texts)
+            says |= np.diff(words.indptr) > 0
+            parts.append(side_table(model.net.items).valued(words))
+        found = model.net.as_held(torch.stack(parts).sum(0))
+    vectors: FloatMatrix = found.cpu().numpy()
+    vectors[~says] = np.nan
+    return vectors
 
 
 def mixed(model: SequenceRecommender, states: FloatMatrix, queries: Queries) -> FloatMatrix:

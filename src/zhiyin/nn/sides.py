@@ -75,6 +75,12 @@ class SideItems(ItemTable):
         """(n_items, d); made anew by each call, in the size of a plain table."""
         return self.own.all() + self._sum(self.places, self.offsets[:-1], self.shares)
 
+    def valued(self, sides: sparse.csr_array) -> Tensor:
+        """(n, d) what values (n, n_values) alone make of an item."""
+        device = self.weight.device
+        places, starts = (torch.from_numpy(one.astype(np.int64)).to(device) for one in (sides.indices, sides.indptr))
+        return self._sum(places, starts[:-1], torch.from_numpy(sides.data.astype(np.float32)).to(device))
+
     @torch.no_grad()
     def folded(self) -> PlainItems:
         """A plain table of the same vectors, of no use for learning."""

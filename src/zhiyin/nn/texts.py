@@ -2,8 +2,8 @@
 
 `frozen`: a learnt map of what is said, and nothing of the item's own (as in MoRec: Yuan et al., SIGIR 2023). `added`:
 that, and a row of the item's own. `null_space`: what is said stands, unchanged, in the leading numbers of a vector, and
-the item's own row, which begins at zero, in the others (AlphaFuse: Hu et al., SIGIR 2025); an item that nobody has used
-yet is then its text alone, in the very space in which all others are.
+the item's own row in the others (AlphaFuse: Hu et al., SIGIR 2025); an item that nobody has used yet is then its text
+alone, in the very space in which all others are.
 """
 
 from __future__ import annotations
@@ -62,13 +62,6 @@ class TextItems(ItemTable):
             self.scale = nn.Parameter(torch.ones(1))
         else:
             self.weight = nn.Parameter(torch.empty(width, said.shape[1]))
-
-    def start(self) -> None:
-        """The first weights, where they are other than those of every table: own rows of "null_space" are zero."""
-        if self.joined == "null_space":
-            assert self.own is not None
-            for one in self.own.parameters():
-                nn.init.zeros_(one)
 
     def forward(self, items: Tensor) -> Tensor:
         """(..., d)."""
