@@ -42,6 +42,8 @@ METRICS = ("ndcg@10", "recall@10")
 FACTS = ("device", "cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
 """Events of an item to learn from, at most, that are few."""
+LEAST = 100
+"""Cases, of which a mean is worth a row."""
 SOURCE = "movielens-1m"
 TARGETS = ("movielens-latest-small", "movietweetings-100k")
 SHARE = 0.05
@@ -244,8 +246,8 @@ def summary(work: Path) -> dict[str, Any]:
 def _columns(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """(seeds, users) what was measured."""
     found = {name: np.stack([run[name] for run in runs]) for name in (*METRICS, "among cold") if name in runs[0]}
-    if "few" in runs[0]:
-        few = runs[0]["few"]
+    few = runs[0].get("few", np.zeros(0, bool))
+    if np.count_nonzero(few) >= LEAST:
         found |= {f"{name}, few": found[name][:, few] for name in METRICS}
     return found
 

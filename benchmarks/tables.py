@@ -272,8 +272,8 @@ def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:
 
 
 def _undisturbed(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The run whose epochs took the least CPU: those of others were stretched by what ran beside."""
-    return min(runs, key=_epoch_cpu)
+    """The run whose epochs took the least CPU: those of others were stretched by what ran beside. None of a GPU."""
+    return min((run for run in runs if run.get("device", "cpu") == "cpu"), key=_epoch_cpu)
 
 
 def sequences_choices() -> str:
@@ -349,7 +349,9 @@ def sequences_switches() -> str:
     """What each thing that a model is told is worth."""
     rows = []
     for name, one in result("sequences_switches")["sets"].items():
-        for label, row in one["switches"].items():
+        for label, row in sorted(
+            one["switches"].items(), key=lambda pair: (pair[0] != "nothing more", -pair[1]["gain"]["value"])
+        ):
             gain = row["gain"]
             value = _over([run["ndcg@10"] for run in row["runs"].values()])
             shown = (
@@ -389,29 +391,61 @@ def sequences_time() -> str:
 
 
 def semantics() -> str:
-    """The ways to join what items say, beside the same model without."""
-    rows = []
-    for label, one in result("semantics")["runs"].items():
-        part, how = label.split("/")
-        for name in ("ndcg@10", "recall@10", "ndcg@10, few", "among cold"):
-            if name not in one:
+    """The ways to join what items say, each part of the benchmark in a table of its own."""
+    runs = result("semantics")["runs"]
+    parts = [_joined(_of_part(runs, "warm "), {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", **FEW})]
+    cold = {
+        "recall@10": "Recall@10 among all",
+        "among cold": "Recall@10 among new items",
+        "ndcg@10": "NDCG@10 among all",
+    }
+    parts.append(_joined(_of_part(runs, "cold "), cold))
+    others = [found for part in ("transfer ", "codes ") if (found := _of_part(runs, part))]
+    parts += [_joined(found, {"ndcg@10": "NDCG@10", "recall@10": "Recall@10"}) for found in others]
+    return "\n\n".join(parts)
+
+
+def semantics_short() -> str:
+    """The ways to join what items say on amazon-beauty, for the front page."""
+    runs = _of_part(result("semantics")["runs"], "warm amazon-beauty")
+    return _joined(runs, {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", **FEW}, of=False)
+
+
+FEW = {"ndcg@10, few": "NDCG@10, at most 5 events"}
+
+
+def _of_part(runs: dict[str, Any], part: str) -> dict[str, Any]:
+    return {label: one for label, one in runs.items() if label.startswith(part)}
+
+
+def _joined(runs: dict[str, Any], columns: dict[str, str], of: bool = True) -> str:
+    """A row for each run: the mean over seeds of each column, and its gain over the first row of its set."""
+    rows, first = [], next(iter(columns))
+    for label, one in sorted(
+        runs.items(), key=lambda run: (_set(run[0]), "p" in run[1][first], -run[1][first]["value"])
+    ):
+        name, _, how = label.partition("/")
+        cells = [f"**{name.partition(' ')[2]}**"] * of + [how]
+        for column in columns:
+            if column not in one:
+                cells.append("–")
                 continue
-            found = one[name]
-            against = (
-                f"{found['gain'] / (found['value'] - found['gain']):+.1%}, p = {found['p']:.4f}" if "p" in found else ""
-            )
-            if "p" in found and found["value"] == found["gain"]:  # against nothing at all
-                against = f"{found['gain']:+.4f}, p = {found['p']:.4f}"
-            rows.append([f"**{part}**", how, NAMES.get(name, name), _over(found["seeds"]), against])
-    return table(["set", "what", "metric", "value", "against the first"], rows, 3)
+            found = one[column]
+            gain, base = found.get("gain", 0.0), found["value"] - found.get("gain", 0.0)
+            against = "" if "p" not in found or base <= 0 else f" ({gain / base:+.1%}{_stars(found['p'])})"
+            cells.append(f"{found['value']:.4f}{against}")
+        rows.append([*cells, str(one["seeds"])])
+    return table([*["set"] * of, "items", *columns.values(), "seeds"], rows, 2 if of else 1)
 
 
-NAMES = {
-    "ndcg@10": "NDCG@10",
-    "recall@10": "Recall@10",
-    "ndcg@10, few": "NDCG@10, at most 5 events",
-    "among cold": "Recall@10 among new items",
-}
+def _set(label: str) -> str:
+    return label.partition("/")[0]
+
+
+def _stars(p: float) -> str:
+    """How sure a difference is, after Holm's correction."""
+    return "" if p >= 0.05 else "*" if p >= 0.01 else "**"
+
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "classics": classics,
@@ -427,6 +461,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
     "semantics": semantics,
+    "semantics-short": semantics_short,
 }
 
 
