@@ -411,6 +411,30 @@ def semantics_short() -> str:
     return _joined(runs, {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", **FEW}, of=False)
 
 
+def encoding() -> str:
+    """What encoders cost beside their bare models."""
+    found = result("encoders")
+    kept, memory = found["kept"], found["memory"]
+    rows = [
+        [
+            f"`{name}`, of the rate of the bare model",
+            f"{one['share']:.0%}",
+            f"≥ {found['targets']['share_of_own_throughput']:.0%}",
+        ]
+        for name, one in found["speed"].items()
+    ]
+    peak = max(memory[how]["peak_mib"] for how in ("keep", "no_keep")) / 1024
+    rows += [
+        ["items found among kept vectors", f"{kept['per_wall_second']:,.0f} a second", "≥ 50,000"],
+        [
+            f"peak memory, {memory['items']:,} items to {memory['width']} numbers each, items included",
+            f"{peak:.2f} GiB",
+            "≤ 2 GiB",
+        ],
+    ]
+    return table(["what", "measured", "target"], rows)
+
+
 FEW = {"ndcg@10, few": "NDCG@10, at most 5 events"}
 
 
@@ -460,6 +484,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
+    "encoders": encoding,
     "semantics": semantics,
     "semantics-short": semantics_short,
 }
