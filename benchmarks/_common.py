@@ -48,6 +48,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def device_name(device: str | None) -> str:
+    """Where a model learns, in words: the CPU, or a GPU with the torch that works on it."""
+    if device is None or device == "cpu":
+        return "cpu"
+    import torch
+
+    return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+
+
 def _processor() -> str:
     lines = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return lines[0].partition(":")[2].strip() if lines else platform.processor()

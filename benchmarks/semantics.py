@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 import zhiyin
-from _common import write_results
+from _common import device_name, write_results
 from classics import load
 from sequences import RUNS as SEQUENCES
 from zhiyin import models, semantic_ids, splitting
@@ -81,17 +81,9 @@ JOINED: dict[str, dict[str, Any]] = {
 """The ways to join what items say to how they are used; "shared" adds `SHARED`."""
 WARM = {
     "amazon-beauty": tuple(JOINED)[:-2],
-    "movielens-1m": ("none", "added", "null_space", "added, words and categories, gate"),
+    "movielens-1m": ("none", "added", "added, words and categories, gate"),
 }
-COLD = (
-    "none",
-    "frozen",
-    "added",
-    "null_space",
-    "added, hidden",
-    "added, words and categories, hidden",
-    "frozen, words and categories",
-)
+COLD = ("none", "added", "added, hidden", "added, words and categories, hidden", "frozen, words and categories")
 CODED: dict[str, Any] = {**BEAUTY, "n_heads": 1, "hidden_size": 64, "dropout": 0.4, "n_negatives": 2048, "epochs": 40}
 PRODUCT = {"codebook": "product_quantizer", "settings": {"levels": 16}}
 CODES: dict[str, dict[str, Any]] = {
@@ -175,10 +167,11 @@ def transfer(
         fitted = models.get(model)(**settings).fit(part, split.validation, run)
     else:
         kept = work / f"{SOURCE} {run.seed}"
-        if not kept.is_dir():
+        learnt = zhiyin.load(kept) if kept.is_dir() else None
+        if learnt is None or learnt.config != models.get(model)(**settings).config:
             source = splitting.get("leave_last_out")().split(load(SOURCE, folder))
-            _fitted(model, settings, source, run).save(kept)
-        learnt = zhiyin.load(kept)
+            learnt = _fitted(model, settings, source, run)
+            learnt.save(kept, overwrite=True)
         fitted = learnt.with_catalogue(split.train, run)
         if how == "few-shot":
             fitted = learnt.adapt(part, split.validation, run, learning_rate=3e-4)
@@ -213,12 +206,17 @@ def one(label: str, run: Run, folder: Path, work: Path) -> None:
         found = transfer(name, model, settings, run, folder, work, how)
     else:
         found = {"warm": warm, "cold": cold}[part](name, model, settings, run, folder)
-    found |= {"cpu": time.process_time() - start, "device": run.device or "cpu"}
+    found |= {"cpu": time.process_time() - start, "device": device_name(run.device), "settings": json.dumps(settings)}
     np.savez_compressed(_file(work, label, run.seed), **found)
 
 
 def _file(work: Path, label: str, seed: int) -> Path:
     return work / f"{label.replace('/', ' - ')} {seed}.npz"
+
+
+def _is_there(file: Path, label: str) -> bool:
+    """Whether a file keeps what was found with the settings of today."""
+    return file.is_file() and str(np.load(file)["settings"]) == json.dumps(RUNS[label][3])
 
 
 def summary(work: Path) -> dict[str, Any]:
@@ -227,7 +225,7 @@ def summary(work: Path) -> dict[str, Any]:
     kept: dict[str, list[dict[str, Any]]] = {}
     for label in RUNS:
         files = [_file(work, label, seed) for seed in range(10)]
-        if runs := [dict(np.load(file)) for file in files if file.is_file()]:
+        if runs := [dict(np.load(file)) for file in files if _is_there(file, label)]:
             kept[label] = runs
     for label, runs in kept.items():
         found[label] = {"settings": RUNS[label][3], "seeds": len(runs), "users": len(runs[0]["ndcg@10"])}
@@ -253,15 +251,17 @@ def _columns(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def _test(found: dict[str, Any], kept: dict[str, Any], labels: list[str], name: str) -> None:
-    """Paired tests of the mean over seeds against that of the first label, with Holm's correction."""
-    base = _columns(kept[labels[0]])[name].mean(0)
+    """Paired tests of the mean over seeds against that of the first label with as many, with Holm's correction."""
+    base = _columns(kept[labels[0]])[name]
     others = labels[1:]
     if not others:
         return
-    differences = np.stack([_columns(kept[label])[name].mean(0) - base for label in others], 1)
+    found_of = {label: _columns(kept[label])[name] for label in others}
+    differences = np.stack([one.mean(0) - base[: len(one)].mean(0) for one in found_of.values()], 1)
     for label, p in zip(others, holm(sign_flip(differences)), strict=True):
-        low, high = interval(bootstrap([Sample(differences[:, others.index(label)], np.ones(len(base)))])[:, 0])
-        gain = found[label][name]["value"] - found[labels[0]][name]["value"]
+        difference = differences[:, others.index(label)]
+        low, high = interval(bootstrap([Sample(difference, np.ones(len(difference)))])[:, 0])
+        gain = float(difference.mean())
         found[label][name] |= {"gain": gain, "gain_low": low, "gain_high": high, "p": float(p)}
 
 
@@ -283,7 +283,7 @@ def main() -> None:
     device = [] if chosen.device is None else ["--device", chosen.device]
     for label in chosen.runs:
         for seed in chosen.seeds:
-            if not _file(chosen.work, label, seed).is_file():
+            if not _is_there(_file(chosen.work, label, seed), label):
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
             found = summary(chosen.work)

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _common import RESULTS, peak_mib, peer, write_results
+from _common import RESULTS, device_name, peak_mib, peer, write_results
 from classics import judge, load
 from zhiyin import models, splitting
 from zhiyin.run import Run
@@ -138,7 +138,7 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None, device: 
     ]
     return {
         "settings": settings,
-        "device": device or "cpu",
+        "device": device_name(device),
         "cpu": model.trained.epochs[-1].cpu_seconds,
         "epochs": len(model.trained.epochs),
         "best_epoch": model.trained.best_epoch,

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import RESULTS, write_results
+from _common import RESULTS, device_name, write_results
 from zhiyin import models, splitting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.prepare import prepare
@@ -118,7 +118,7 @@ def per_query(name: str, dataset: Dataset, settings: dict[str, Any], run: Run) -
         "ndcg@10": found.value,
         "validation": trained.best,
         "epochs": len(trained.epochs),
-        "device": run.device or "cpu",
+        "device": device_name(run.device),
     }
 
 

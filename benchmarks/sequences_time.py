@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import RESULTS, write_results
+from _common import RESULTS, device_name, write_results
 from zhiyin import models, splitting
 from zhiyin.data.prepare import prepare
 from zhiyin.data.sources.folder import open_folder
@@ -230,6 +230,7 @@ def main() -> None:
         results[name] = {
             "users": len(set(split.test.queries.users or ())),
             "cases": len(split.test),
+            "device": device_name(chosen.device),
             "trials": trials,
             "tuned": best,
             "models": models_found,

@@ -150,6 +150,36 @@ def test_an_item_without_a_word_is_known_by_its_events_alone() -> None:
     assert model.known.tolist() == [True] * 25 + [False]
 
 
+def test_own_rows_begin_at_zero_where_something_is_told() -> None:
+    """An item of which nothing is told has to be something: a vector of nothing has no direction."""
+    data = world()
+    titles = data.item_table.column("title").to_pylist()
+    some = data.item_table.set_column(1, "title", pa.array([None, *titles[1:]]))
+    silent = Dataset(data.histories, some, data.user_table, data.manifest)
+    slow = {"epochs": 1, "learning_rate": 1e-9}
+    own = fitted("added", silent, **slow).net.items.own.weight.detach().abs().amax(1)
+    assert own[0] > 1e-3
+    assert own[1:].max() < 1e-6
+    assert fitted("none", silent, **slow).net.items.weight.detach().abs().amax(1).min() > 1e-3
+    for codes, begun in ((data, True), (silent, False)):
+        pieces = fitted("added", codes, codes=4, **slow).net.items.own.weight.detach()
+        assert bool(pieces.abs().max() < 1e-6) is begun
+
+
+def test_words_and_text_are_asked_together_and_each_alone() -> None:
+    """Of a word that the encoder does not know, and items share, a text is the same alone and in a batch."""
+    data = world()
+    titles = [f"{title} shelf{item // 4}" for item, title in enumerate(data.item_table.column("title").to_pylist())]
+    table = data.item_table.set_column(1, "title", pa.array(titles))
+    data = Dataset(data.histories, table, data.user_table, data.manifest)
+    model = fitted("added", data, words="title", encoder={"encoder": "tfidf", "settings": {"min_items": 7}})
+    texts = ["green tea", "shelf3", "nothing at all"]
+    both = model.text_vectors(texts)
+    assert np.isnan(both[:, 0]).tolist() == [False, False, True]
+    for row, text in zip(both, texts, strict=True):
+        np.testing.assert_allclose(model.text_vectors([text])[0], row, rtol=1e-6)
+
+
 def test_wide_tables_learn_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zhiyin.nn.items.SPARSE_FROM", 10)
     model = fitted("null_space", loss="sampled_softmax", n_negatives=8, epochs=3)

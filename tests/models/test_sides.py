@@ -98,7 +98,9 @@ def test_words_come_back_from_files_and_damage_is_refused(tmp_path: Path) -> Non
 def test_numbers_have_no_words() -> None:
     with pytest.raises(ConfigError, match="words of item column 'price' were asked for, but it holds double, not text"):
         ItemSides.fit(items(price=[1.0, 2.0]), (), ["price"])
-    with pytest.raises(DataError, match="no two items have the same 'title'"):
+    with pytest.raises(ConfigError, match="it holds bool, not text"):
+        ItemSides.fit(items(sold=[True, False]), (), ["sold"])
+    with pytest.raises(DataError, match="no two items share a word of 'title'"):
         ItemSides.fit(items(title=["blue lamp", "red chair"]), (), ["title"])
 
 
@@ -530,15 +532,54 @@ def test_an_item_without_events_stands_exactly_where_its_values_put_it() -> None
 
 def test_models_that_read_words_come_back_from_files_and_read_new_items(tmp_path: Path) -> None:
     world = described()
-    model = fitted(world, words="title", item_features="genres", epochs=3)
+    model = fitted(world, words="title", epochs=3)
     again = load(model.save(tmp_path / "model"))
-    new = items(genres=[["genre2"]], title=["a new tale of genre2"]).set_column(0, "item_id", pa.array(["new"]))
-    for one in (model, again):
-        found = one.with_items(new.append_column("price", pa.array([1.0])))
-        vectors = found.item_vectors
-        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        assert (unit[:-1] @ unit[-1]).reshape(4, 8).mean(1).argmax() == 2
-    np.testing.assert_allclose(again.item_vectors, model.item_vectors, rtol=1e-6)
+    found = [one.with_items(new_items("a new tale of genre2")) for one in (model, again)]
+    vectors = found[0].item_vectors
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (unit[:-1] @ unit[-1]).reshape(4, 8).mean(1).argmax() == 2
+    np.testing.assert_allclose(found[1].item_vectors, vectors, rtol=1e-6)
+    texts = ["a tale", "genre3", "nothing"]
+    np.testing.assert_allclose(again.text_vectors(texts), model.text_vectors(texts), rtol=1e-6)
+    (tmp_path / "model" / _sides.LEARNT).unlink()  # as of an older model
+    assert load(tmp_path / "model").known.tolist() == model.known.tolist()
+
+
+def new_items(*titles: str) -> pa.Table:
+    ids = pa.array([f"new{number}" for number in range(len(titles))])
+    return items(title=list(titles)).set_column(0, "item_id", ids)
+
+
+def test_what_no_item_taught_says_nothing_and_old_items_stay_as_they_are() -> None:
+    """An item that was met taught `blue`; one that shares it has `lamp`, which nobody taught; a third `lamp` alone."""
+    table = items(title=["blue chair", "a chair", "blue lamp", "the lamp"])
+    model = fitted(Dataset.of(Histories.of_lists([[0, 1], [1, 0]] * 20), table), words="title", epochs=1)
+    assert model.known.tolist() == [True, True, True, False]
+    grown = model.with_items(new_items("one more lamp", "one more blue thing"))
+    assert grown.known.tolist() == [True, True, True, False, False, True]
+    np.testing.assert_array_equal(grown.item_vectors[:3], model.item_vectors[:3])
+    assert np.isnan(model.text_vectors(["lamp", "blue"])[:, 0]).tolist() == [True, False]
+    other = model.with_catalogue(new_items("one more chair", "a lamp"))
+    assert other.known.tolist() == [True, False]
+    assert other.with_items(items(title=["so blue"])).known.tolist() == [True, False, True]
+
+
+def test_who_goes_on_is_told_the_same_of_items() -> None:
+    world = described()
+    model = fitted(world, words="title", epochs=1)
+    assert model.adapt(world, epochs=1).known.all()
+    for change in ({"words": ()}, {"item_features": ("genres",)}):
+        with pytest.raises(ConfigError, match="is not the same"):
+            model.adapt(world, epochs=1, **change)
+
+
+def test_a_live_history_is_asked_in_words_that_items_share() -> None:
+    model = fitted(described(), words="title", epochs=5)
+    query = Query.of(["i1", "i2"], context={"text": "genre3"})
+    live = model.live(query)
+    live.add(["i3"])
+    right = model.recommend(Query.of(["i1", "i2", "i3"], context={"text": "genre3"}), k=5)
+    assert live.recommend(k=5).ids() == right.ids()
 
 
 def test_words_alone_answer_what_is_asked_in_words() -> None:
@@ -553,11 +594,11 @@ def test_words_alone_answer_what_is_asked_in_words() -> None:
 
 def test_a_new_item_of_which_nothing_known_is_told_is_not_recommended() -> None:
     model = fitted(described(), words="title", epochs=3)
-    table = items(title=["genre1 again", "unheard"]).set_column(0, "item_id", pa.array(["told", "untold"]))
-    found = model.with_items(table)
-    assert found.known[-2:].tolist() == [True, False]
-    with pytest.raises(ConfigError, match="so it has nothing to say of new ones"):
-        fitted(described(), words="title", codes=4, epochs=1).with_items(table)
+    table = new_items("genre1 again", "unheard")
+    assert model.with_items(table).known[-2:].tolist() == [True, False]
+    for other in ({"codes": 4}, {"words": ()}):
+        with pytest.raises(ConfigError, match="so it has nothing to say of new ones"):
+            fitted(described(), **{"words": "title", "epochs": 1, **other}).with_items(table)
 
 
 def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:

@@ -402,3 +402,11 @@ class TestRefused:
         ):
             assert said in caplog.text
         assert "encoder has no effect" not in caplog.text
+
+
+def test_words_without_text_make_no_code_of_a_new_item() -> None:
+    model = fitted(two_kinds(), text="none", company=1.0, words="title", epochs=1)
+    assert not model.reads_text
+    new = pa.table({"item_id": ["new"], "title": ["green tea"]})
+    with pytest.raises(ConfigError, match="so it has nothing to say of new ones"):
+        model.with_items(new)

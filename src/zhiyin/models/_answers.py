@@ -64,25 +64,19 @@ def known_items(
         sides: (n_items, n_values) the values that each item has, if they are told.
         silent: the values that stand for a missing or rare one, which say nothing.
     """
-    learnt = histories.item[np.repeat(may_learn(histories), histories.lengths)]
-    known: BoolVector = np.bincount(learnt, minlength=n_items) > 0
-    return known if sides is None else known | sharing(known, sides, silent, sides)
+    occurring = histories.item[np.repeat(may_learn(histories), histories.lengths)]
+    met: BoolVector = np.bincount(occurring, minlength=n_items) > 0
+    if sides is None:
+        return met
+    found: BoolVector = met | (sides @ learnt_values(met, sides, silent) > 0)
+    return found
 
 
-def sharing(
-    known: BoolVector, sides: sparse.csr_array, silent: IntVector | None, others: sparse.csr_array
-) -> BoolVector:
-    """(m,) which of other items share a value that says something with items that are known.
-
-    Args:
-        known: (n_items,).
-        sides: (n_items, n_values) their values.
-        silent: the values that stand for a missing or rare one.
-        others: (m, n_values).
-    """
-    said = known.astype(np.float32) @ sides
-    said[silent] = 0
-    found: BoolVector = others @ said > 0
+def learnt_values(met: BoolVector, sides: sparse.csr_array, silent: IntVector | None = None) -> BoolVector:
+    """(n_values,) the values (n_items, n_values) that items have which training met, but for those that say nothing."""
+    found: BoolVector = met.astype(np.float32) @ sides > 0
+    if silent is not None:
+        found[silent] = False
     return found
 
 

@@ -21,8 +21,8 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.encoders.base import item_table
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._answers import sharing
 from zhiyin.models._tables import own_table
+from zhiyin.models._wishes import TOLD
 from zhiyin.run import Run
 
 if TYPE_CHECKING:
@@ -96,12 +96,10 @@ def take(net: Encoder, begun: Encoder) -> None:
 def _checked(model: SequenceRecommender, items: pa.Table | Dataset) -> pa.Table:
     """The table of items, if the model can say anything of new ones."""
     model.vocabulary  # noqa: B018 - there is one once it is fitted
-    own = model.config
-    if model.texts is None and (model.item_columns is None or own.codes):
-        instead = "" if own.codes else ", or with words or item_features"
+    if model.texts is None and not model.places_by_sides:
         raise ConfigError(
-            f"{model.name} knows items by their use alone (text={own.text}), so it has nothing to say of new ones; fit "
-            f"it with text=added, null_space or frozen{instead}, or anew on the new catalogue"
+            f"{model.name} knows items by their use (text={model.config.text}), so it has nothing to say of new ones; "
+            f"fit it {TOLD}, or anew on the new catalogue"
         )
     table = item_table(items, model.name)
     if "item_id" not in table.column_names:
@@ -142,8 +140,8 @@ def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix | None,
     found.known = old & model.known[place]
     if said is not None:
         found.known |= said.any(1)
-    if sides is not None and model.item_sides is not None and model.item_columns is not None:
-        found.known |= sharing(model.known, model.item_sides, model.item_columns.silent, sides)
+    if sides is not None and model.item_columns is not None:
+        found.known |= ~old & model.item_columns.know(sides)
     found._renumbered(place)
     found.net = found._made(found._sizes(found._maker().reading))
     state, own = model.net.state_dict(), found.net.state_dict()

@@ -54,7 +54,7 @@ class Column:
             DataError: it tells no two rows apart.
         """
         column = column_of(table, name, what)
-        if words and _is_number(column.type):
+        if words and (_is_number(column.type) or pa.types.is_boolean(column.type)):
             raise ConfigError(f"words of {what} column {name!r} were asked for, but it holds {column.type}, not text")
         if _is_number(column.type):
             edges = _edges(_floats(column))
@@ -62,6 +62,8 @@ class Column:
                 raise DataError(f"{what} feature {name!r} has no two different numbers; leave it out")
             return cls(name, edges=edges)
         values = _frequent(column, words)
+        if not values and words:
+            raise DataError(f"no two {what}s share a word of {name!r}, so that words say nothing of it; leave it out")
         if not values:
             raise DataError(
                 f"no two {what}s have the same {name!r}, so it says nothing of one that it does not say of that one "

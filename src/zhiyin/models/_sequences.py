@@ -115,7 +115,8 @@ class SequenceRecommender(VectorRecommender):
     def _told(self) -> Known:
         """What is known of items beside who used them."""
         share = None if self.said is None else shares(self.popularity, self.config.gate)
-        return Known(self.n_items, self.item_sides, self.said, share)
+        silent = None if self.item_columns is None else self.item_columns.silent
+        return Known(self.n_items, self.item_sides, self.said, share, silent=silent)
 
     def _sizes(self, reading: Reading) -> dict[str, int]:
         """How many buckets each feature of an event, and each of its user, has."""
@@ -161,8 +162,13 @@ class SequenceRecommender(VectorRecommender):
         """Whether words have vectors in the space of items."""
         return self.texts is not None or bool(self.config.words)
 
+    @property
+    def places_by_sides(self) -> bool:
+        """Whether words or features of a new item say where it stands; pieces of codes are chosen by use or text."""
+        return self.item_columns is not None and not self.config.codes
+
     def with_items(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
-        """The model with new items in its catalogue, each known by what it says; nothing is learnt anew.
+        """The model with new items in its catalogue, each known by what is told of it; nothing is learnt anew.
 
         Items that are there already stay as they are. The model itself is not changed.
 
@@ -171,13 +177,13 @@ class SequenceRecommender(VectorRecommender):
             run: of the encoder.
 
         Raises:
-            ConfigError: the model is not told what items say.
+            ConfigError: the model is told nothing of items but their use.
             DataError: no items came, or two have one id.
         """
         return extended(self, items, run or Run())
 
     def with_catalogue(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
-        """The model over these items alone, in their order: known ids keep what is theirs, others are what they say.
+        """The model over these items alone, in their order: known ids keep what is theirs, others are what is told.
 
         So a model answers for another set than it learnt from (zero-shot). What it tells of events beside their items
         (values, kinds, ...) must mean the same there. Arguments and errors are those of `with_items`.
@@ -201,10 +207,16 @@ class SequenceRecommender(VectorRecommender):
             settings: that are to differ, such as `epochs` and `learning_rate`.
 
         Raises:
-            ConfigError: the model is not told what items say, or settings change the net.
+            ConfigError: the model is told nothing of items but their use, or settings change what it is.
             DataError: the data lack what the model is told of events.
         """
         found = type(self)(**{**self.config.model_dump(), **settings})
+        for name in ("item_features", "words"):
+            if getattr(found.config, name) != getattr(self.config, name):
+                raise ConfigError(
+                    f"a model goes on with settings that leave its net as it is; {name} = "
+                    f"{', '.join(getattr(found.config, name)) or 'none'} is not the same"
+                )
         found._begun = self.with_catalogue(train, run)
         try:
             return found.fit(train, validation, run)
@@ -235,48 +247,19 @@ class SequenceRecommender(VectorRecommender):
 
     def _fit(self, train: Dataset, validation: Cases | None, run: Run) -> None:
         torch_of(self.name)
-        import torch
-
         from zhiyin.nn.distributed import neighbours, world
         from zhiyin.nn.encoder import compiled
-        from zhiyin.nn.items import ProductItems
         from zhiyin.nn.memory import check_memory
-        from zhiyin.nn.reading import Reading
         from zhiyin.nn.training import Training
 
-        device = device_of(run, self.name)
-        known = train.histories if train.clock == "time" else train.histories.without("time")
-        reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
-        if self._begun is not None:
-            reading = goes_on(self._begun, reading, train)
-        self.read, self.edges = list(reading.features), reading.edges
-        histories = train.histories
-        self.window = np.array([longest_window(histories, self.config, self.read)])
-        if not may_learn(histories).any():
-            raise DataError(
-                f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
-            )
-        if "time" in self.config.model_dump().get("relations", ()) and train.clock != "time":
-            logger.warning("%s: %r has no times, so relations in time are left out", self.name, train.name)
-        for setting, why in self.config.idle(self.n_items).items():
-            logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
+        device, histories = device_of(run, self.name), train.histories
+        reading = self._fit_reading(train)
         told = self._fit_sides(train, run)
         spoken = self._spoken(train, run)
         size = self._batch_events(histories)
         many = {"processes": world(device).size, "sharers": neighbours()}
         check_memory(self._footprint(histories), min(size, histories.n_events), device, self.name, **many)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
-            self.net = self._made(self._sizes(reading)).to(device)
-        if not self.config.tells_text:
-            self.texts, self.said = None, None  # they have said all that they had to
-        items = own_table(self.net.items)
-        if self._begun is not None:
-            take(self.net, self._begun.net)
-        elif isinstance(items, ProductItems):
-            items.codes.copy_(
-                torch.from_numpy(pieces(train.histories, self.n_items, self.config, run, self.name, spoken))
-            )
+        self._fit_net(train, self._sizes(reading), spoken, device, run)
         maker, wanted = self._maker(device), answers(histories, train.kinds, self.config, self.name)
         training = Training(
             self.net,
@@ -300,6 +283,52 @@ class SequenceRecommender(VectorRecommender):
             self.trained = training.go()
         self._settle()
 
+    def _fit_reading(self, train: Dataset) -> Reading:
+        """Find how events are read, and say what of the settings the data have no use for.
+
+        Raises:
+            DataError: no history has two events.
+        """
+        from zhiyin.nn.reading import Reading
+
+        histories = train.histories
+        known = histories if train.clock == "time" else histories.without("time")
+        reading = Reading.fit(self.config.features, self.config.max_length, known, len(train.kinds))
+        if self._begun is not None:
+            reading = goes_on(self._begun, reading, train)
+        self.read, self.edges = list(reading.features), reading.edges
+        self.window = np.array([longest_window(histories, self.config, self.read)])
+        if not may_learn(histories).any():
+            raise DataError(
+                f"{self.name} cannot learn from {train.name!r}: no history has two events, one to foretell the other"
+            )
+        if "time" in self.config.model_dump().get("relations", ()) and train.clock != "time":
+            logger.warning("%s: %r has no times, so relations in time are left out", self.name, train.name)
+        for setting, why in self.config.idle(self.n_items).items():
+            logger.warning("%s: %s has no effect, as %s", self.name, setting, why)
+        return reading
+
+    def _fit_net(
+        self, train: Dataset, sizes: dict[str, int], spoken: FloatMatrix | None, device: torch.device, run: Run
+    ) -> None:
+        """Make the net with its first weights: drawn, or those of the model that goes on."""
+        import torch
+
+        from zhiyin.nn.items import ProductItems
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(run.generator(f"{self.name}: weights").integers(2**62)))
+            self.net = self._made(sizes).to(device)
+        if not self.config.tells_text:
+            self.texts, self.said = None, None  # they have said all that they had to
+        items = own_table(self.net.items)
+        if self._begun is not None:
+            take(self.net, self._begun.net)
+        elif isinstance(items, ProductItems):
+            items.codes.copy_(
+                torch.from_numpy(pieces(train.histories, self.n_items, self.config, run, self.name, spoken))
+            )
+
     def _fit_sides(self, train: Dataset, run: Run) -> IntMatrix | None:
         """Find what is told of items and users; that of the user of each history to learn from, if there is any."""
         own = self.config
@@ -308,12 +337,14 @@ class SequenceRecommender(VectorRecommender):
             self.texts, self.said = self._begun.texts, self._begun.said
         elif own.text != "none":
             self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
-        self.item_sides, self.item_columns, silent = None, None, None
+        self.item_sides, self.item_columns = None, None
+        self.known = known_items(train.histories, self.n_items)
         if own.tells_sides:
             begun = None if self._begun is None else self._begun.item_columns
-            self.item_columns = begun or ItemSides.fit(train.item_table, own.item_features, own.words)
-            self.item_sides, silent = self.item_columns.of(train.item_table), self.item_columns.silent
-        self.known = known_items(train.histories, self.n_items, self.item_sides, silent)
+            columns = begun or ItemSides.fit(train.item_table, own.item_features, own.words)
+            self.item_sides = columns.of(train.item_table)
+            self.item_columns = columns.taught(self.known, self.item_sides)
+            self.known = self.known | self.item_columns.know(self.item_sides)
         if self._begun is not None:
             self.known = self.known | self._begun.known
         if self.said is not None and own.tells_text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from zhiyin.artifacts import read_json, to_json
 from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._answers import learnt_values
 from zhiyin.models._columns import Column, column_of, is_list
 
-COLUMNS, TABLE, ITEM_COLUMNS = "users.json", "users.parquet", "items.json"
-"""The files of users' columns, of the users themselves and of items' columns in a saved model."""
+COLUMNS, TABLE, ITEM_COLUMNS, LEARNT = "users.json", "users.parquet", "items.json", "items-unlearnt.json"
+"""The files of users' columns, of the users themselves, of items' columns and of the numbers of those of their values
+that say nothing, in a saved model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +29,8 @@ class ItemSides:
     """The columns of items that a model reads."""
 
     columns: tuple[Column, ...]
+    learnt: BoolVector | None = None
+    """(n_values,) the values of items that training met, but for those that say nothing; None where nobody noted it."""
 
     @classmethod
     def fit(cls, table: pa.Table, names: Sequence[str], words: Sequence[str] = ()) -> ItemSides:
@@ -56,8 +60,27 @@ class ItemSides:
             for column in self.columns
         ]
         found = sparse.csr_array(sparse.hstack(parts, format="csr"))
-        found.data[np.isin(found.indices, self.silent)] = 0
+        found.data[~self.telling[found.indices]] = 0
         found.eliminate_zeros()
+        return found
+
+    def taught(self, met: BoolVector, sides: sparse.csr_array) -> ItemSides:
+        """The same after training has met some items (n_items,) of these values (n_items, n_values)."""
+        learnt = learnt_values(met, sides, self.silent)
+        return replace(self, learnt=learnt if self.learnt is None else learnt | self.learnt)
+
+    def know(self, sides: sparse.csr_array) -> BoolVector:
+        """(n,) which items of these values (n, n_values) have one that says something."""
+        found: BoolVector = sides @ self.telling > 0
+        return found
+
+    @property
+    def telling(self) -> BoolVector:
+        """(n_values,) the values whose vectors say something."""
+        if self.learnt is not None:
+            return self.learnt
+        found = np.ones(sum(column.size for column in self.columns), bool)
+        found[self.silent] = False
         return found
 
     @property
@@ -66,8 +89,9 @@ class ItemSides:
         return (np.cumsum([column.size for column in self.columns]) - 1).astype(np.int32)
 
     def write(self, folder: Path) -> None:
-        """Write it to a file of a folder."""
+        """Write it to two files of a folder."""
         _write(self.columns, folder / ITEM_COLUMNS)
+        (folder / LEARNT).write_text(to_json(np.flatnonzero(~self.telling).tolist()), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, names: Sequence[str], words: Sequence[str] = ()) -> ItemSides:
@@ -77,8 +101,13 @@ class ItemSides:
             DataError: the file is missing or damaged.
         """
         try:
-            return cls(_read(folder / ITEM_COLUMNS, names, words))
-        except (KeyError, TypeError, ValueError) as error:
+            found = cls(_read(folder / ITEM_COLUMNS, names, words))
+            if not (folder / LEARNT).is_file():  # of an older model
+                return found
+            telling = np.ones(len(found.telling), bool)
+            telling[np.array(read_json(folder / LEARNT), np.int64)] = False
+            return replace(found, learnt=telling)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{folder} is damaged: the features of items: {error}; save the model anew") from None
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from zhiyin import semantic_ids
-from zhiyin.arrays import FloatMatrix, FloatVector, IntMatrix
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
 from zhiyin.data.histories import Histories
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.run import Run
@@ -40,6 +40,20 @@ class Known:
     """(levels,) how many values each digit may have."""
     rows: bool = True
     """Whether items have rows of their own."""
+    silent: IntVector | None = None
+    """The values that stand for missing and rare ones, where there are values."""
+
+    @property
+    def told(self) -> BoolVector:
+        """(n_items,) of which items anything is told by values or text."""
+        found: BoolVector = np.zeros(self.n_items, bool)
+        if self.said is not None:
+            found |= self.said.any(1)
+        if self.sides is not None:
+            tells = np.ones(self.sides.shape[1], bool)
+            tells[self.silent] = False
+            found |= self.sides @ tells > 0
+        return found
 
 
 def item_table_of(own: SequenceConfig, known: Known) -> ItemTable:
@@ -136,7 +150,7 @@ def begin(table: ItemTable, known: Known, own: SequenceConfig) -> None:
     from zhiyin.nn.items import PlainItems
 
     inner, said = own_table(table), None if own.text == "none" else known.said
-    told = np.full(known.n_items, own.tells_sides) if said is None else said.any(1) | own.tells_sides
+    told = (known if own.tells_text else replace(known, said=None)).told
     rows = torch.from_numpy(np.flatnonzero(told))
     with torch.no_grad():
         if own.text == "initial" and said is not None and isinstance(inner, PlainItems):

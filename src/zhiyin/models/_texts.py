@@ -51,6 +51,11 @@ class ItemTexts:
         """(n, s) what the items of a table say."""
         return self.whitening.apply(self.encoder.encode(items, run=run).values)
 
+    @property
+    def reads(self) -> bool:
+        """Whether the encoder reads texts."""
+        return isinstance(self.encoder, TextEncoder)
+
     def of_texts(self, texts: list[str], run: Run) -> FloatMatrix:
         """(n, s) what texts say.
 

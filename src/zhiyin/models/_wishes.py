@@ -13,12 +13,15 @@ import numpy as np
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector
 from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._tables import side_table
-from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from zhiyin.models._sequences import SequenceRecommender
+    from zhiyin.run import Run
 
+SPOKEN = "with text=added, null_space or frozen, or with words"
+"""What a model must have been told to read a query in words."""
+TOLD = "with text=added, null_space or frozen, or with words or item_features (and codes=0)"
+"""What a model must have been told to know new items."""
 TEXT, WEIGHT = "text", "text_weight"
 """Of the context of a query: what is asked for, and how much that weighs beside the history (by default 1)."""
 
@@ -46,8 +49,8 @@ def check(name: str, queries: Queries) -> None:
     """
     if wished(queries).any():
         raise ConfigError(
-            f"{name} reads no text, but a query came with context {TEXT!r}; take a sequence model that was fitted with "
-            "text=added, null_space or frozen, or with words, or leave it out"
+            f"{name} reads no text, but a query came with context {TEXT!r}; take a sequence model that was fitted "
+            f"{SPOKEN}, or leave it out"
         )
 
 
@@ -55,16 +58,17 @@ def text_vectors(model: SequenceRecommender, texts: Sequence[str], run: Run) -> 
     """(n, d) the vectors of items that would say these texts; see `SequenceRecommender.text_vectors`."""
     import torch
 
+    from zhiyin.models._tables import side_table
+
     if not model.speaks:
-        raise ConfigError(
-            f"{model.name} is not told what items say (text={model.config.text}); take text=added, or words"
-        )
+        raise ConfigError(f"{model.name} is not told what items say (text={model.config.text}); fit it {SPOKEN}")
     parts, says = [], np.zeros(len(texts), bool)
     with torch.inference_mode():
-        if model.texts is not None:
+        if model.texts is not None and (model.texts.reads or not model.config.words):
             said = model.texts.of_texts(list(texts), run)
             says |= said.any(1)
-            parts.append(model._unused(torch.from_numpy(said).to(next(model.net.parameters()).device)))
+            told = model._unused(torch.from_numpy(said).to(next(model.net.parameters()).device))
+            parts.append(told * torch.from_numpy(said.any(1)).to(told.device)[:, None])
         if model.config.words:
             assert model.item_columns is not None
             words = model.item_columns.of_texts(texts)

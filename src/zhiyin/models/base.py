@@ -31,6 +31,7 @@ from zhiyin.models._reasons import leave_one_out, reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
 from zhiyin.models._weights import check_weights, kind_weights
+from zhiyin.models._wishes import TOLD
 from zhiyin.models._wishes import check as check_words
 from zhiyin.retrieval.exact import ITEMS_AT_ONCE, NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
 from zhiyin.run import Run
@@ -128,7 +129,7 @@ class Recommender(Component):
         """
         raise ConfigError(
             f"{self.name} can say nothing of new items without learning anew; take a sequence model that was fitted "
-            "with text=added, null_space or frozen, or fit it on the new catalogue"
+            f"{TOLD}, or fit it on the new catalogue"
         )
 
     def fit(self, train: Dataset, validation: Any = None, run: Run | None = None) -> Self:

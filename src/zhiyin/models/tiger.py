@@ -182,6 +182,16 @@ class TIGER(Transformer):
         """Whether a query may say in words what is asked for: only products with item vectors hear of it."""
         return super().reads_text and self.config.dense > 0
 
+    @property
+    def speaks(self) -> bool:
+        """Whether words have vectors in the space of items: a code is made of what is said, not of shared words."""
+        return self.texts is not None
+
+    @property
+    def places_by_sides(self) -> bool:
+        """Never: a new item has no code without a text."""
+        return False
+
     def _renumbered(self, place: IntVector) -> None:
         assert self.said is not None
         self.met = (place >= 0) & self.met[place]
