@@ -79,6 +79,17 @@ def test_words_by_hand() -> None:
     np.testing.assert_allclose(sides.of(new).toarray(), [[0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]])
 
 
+def test_of_a_text_unknown_words_are_no_part() -> None:
+    table = items(title=["blue lamp", "the blue chair", "a lamp", "the chair"], kind=["x", "x", "y", "y"])
+    sides = ItemSides.fit(table, ["kind"], ["title"])
+    assert sides.columns[1].values == ("blue", "chair", "lamp", "the")
+    found = sides.of_texts(["a lamp", "something blue for the evening", "unheard of", ""]).toarray()
+    assert found.shape == (4, 3 + 5)
+    np.testing.assert_allclose(found[0], [0, 0, 0, 0, 0, 1, 0, 0])
+    np.testing.assert_allclose(found[1], [0, 0, 0, 0.2, 0, 0, 0.2, 0], rtol=1e-6)
+    assert not found[2:].any()
+
+
 def test_words_come_back_from_files_and_damage_is_refused(tmp_path: Path) -> None:
     table = items(title=["blue lamp", "blue chair", "a lamp"], kind=["x", "x", "y"])
     sides = ItemSides.fit(table, ["kind"], ["title"])

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatVector, IntVector, LongVector
 from zhiyin.encoders._terms import tokenize
@@ -95,7 +96,7 @@ class Column:
         if self.values is None:
             return np.arange(len(column)), self._of_numbers(_as_floats(column, self.name, what))
         rows, texts = _texts(column, self.words)
-        numbers = np.asarray(pc.fill_null(pc.index_in(texts, value_set=pa.array(self.values, pa.large_string())), -1))
+        numbers = self._numbers(texts)
         rows, numbers = _distinct(rows[numbers >= 0], numbers[numbers >= 0], self.size)
         without = np.setdiff1d(np.arange(len(column)), rows)
         rows = np.concatenate([rows, without])
@@ -113,6 +114,22 @@ class Column:
         weights = np.ones(len(numbers)) if self.weights is None else self.weights[numbers].astype(np.float64)
         total = np.bincount(rows, weights, minlength=table.num_rows)
         return rows, numbers, (weights / total[rows]).astype(np.float32)
+
+    def heard(self, texts: pa.Array) -> sparse.csr_array:
+        """(n, size) float32 the words of texts, each by its part of its text; unknown ones weigh as the rarest."""
+        assert self.weights is not None
+        rows, words = _texts(texts, True)
+        numbers = self._numbers(words)
+        weights = np.where(numbers >= 0, self.weights[numbers], self.weights[:-1].max())
+        total = np.bincount(rows, weights, minlength=len(texts))
+        known = numbers >= 0
+        shares = (weights[known] / total[rows[known]]).astype(np.float32)
+        return sparse.csr_array((shares, (rows[known], numbers[known])), shape=(len(texts), self.size))
+
+    def _numbers(self, texts: pa.Array) -> LongVector:
+        """(m,) the numbers of texts among the values; -1 for others."""
+        found = pc.index_in(texts, value_set=pa.array(self.values, pa.large_string()))
+        return np.asarray(pc.fill_null(found, -1), np.int64)
 
     def told(self, values: AnyArray) -> tuple[BoolVector, IntVector]:
         """(n,) whether a query says anything of this (None and NaN do not), and the bucket of what it says.

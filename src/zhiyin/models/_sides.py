@@ -53,10 +53,14 @@ class ItemSides:
         return sparse.csr_array(sparse.hstack(parts, format="csr"))
 
     def of_texts(self, texts: Sequence[str]) -> sparse.csr_array:
-        """(n, n_values) what items would have in common with others if their columns of words held these texts."""
-        table = pa.table({column.name: pa.array(texts, pa.large_string()) for column in self.columns if column.words})
+        """(n, n_values) what items would have in common with others if their columns of words held these texts.
+
+        What a text says in words that are not known is no part of it: of a long wish, the one word that titles happen
+        to have must not stand for all.
+        """
+        given = pa.array(texts, pa.large_string())
         parts = [
-            _shares(table, column) if column.words else sparse.csr_array((len(texts), column.size), dtype=np.float32)
+            column.heard(given) if column.words else sparse.csr_array((len(texts), column.size), dtype=np.float32)
             for column in self.columns
         ]
         found = sparse.csr_array(sparse.hstack(parts, format="csr"))
