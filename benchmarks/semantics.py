@@ -12,7 +12,8 @@ five events to learn from. "codes": the same of models of codes. "cold": a tenth
 (`cold_items`), and each target is one of them; ranked among all items, and among the cold ones alone. "transfer": a
 model of movielens-1m, told nothing but titles, answers for another set (leave last out) of which it has seen nothing
 ("zero-shot"), or a twentieth of the users ("few-shot"); beside it what that twentieth alone teaches ("few anew"), and
-popularity among all.
+popularity among all. "wishes": queries in plain words, without a history, that name a genre: how many of the first ten
+films are of it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 
 METRICS = ("ndcg@10", "recall@10")
+MEASURED = (*METRICS, "among cold", "of the genre")
 FACTS = ("device", "cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
 """Events of an item to learn from, at most, that are few."""
@@ -46,6 +48,9 @@ LEAST = 100
 """Cases, of which a mean is worth a row."""
 SOURCE = "movielens-1m"
 TARGETS = ("movielens-latest-small", "movietweetings-100k")
+WAYS = ("{}", "a {} film for the evening", "I want to see something {}")
+"""To ask for a genre."""
+FILMS_OF_A_GENRE = 20
 SHARE = 0.05
 """Of the users, who teach few-shot."""
 BEAUTY = SEQUENCES["amazon-beauty/zhiyin"][1]
@@ -124,6 +129,13 @@ for name in TARGETS:
             "zhiyin",
             FILMS | TITLES | {"text": "frozen", "features": []},
         )
+GENRES = {"encoder": "multilingual", "text_size": 32, "hidden_ids": 0.1}
+for how, told in {
+    "null_space": {"text": "null_space"},
+    "added": {"text": "added"},
+    "added, words and categories": {"text": "added", "words": "title", "item_features": "categories"},
+}.items():
+    RUNS[f"wishes {TARGETS[0]}/{how}"] = ("wishes", TARGETS[0], "zhiyin", FILMS | GENRES | told)
 for how, told in CODES.items():
     RUNS[f"codes amazon-beauty/{how}"] = ("warm", "amazon-beauty", "tiger", CODED | told)
 RUNS["cold amazon-beauty/tiger"] = ("cold", "amazon-beauty", "tiger", CODED | {"hidden_ids": 0.1, "gate": 3.0})
@@ -178,6 +190,19 @@ def transfer(
     return _judged(fitted, split.test, split.development)
 
 
+def wishes(name: str, model: str, settings: dict[str, Any], run: Run, folder: Path) -> dict[str, Any]:
+    """For each way to ask for each genre of enough films, the share of ten films that are of it."""
+    dataset = load(name, folder)
+    split = splitting.get("leave_last_out")().split(dataset)
+    fitted = _fitted(model, settings, split, run)
+    genres = [set(one or ()) for one in dataset.item_table.column("categories").to_pylist()]
+    asked = [(genre, way.format(genre.lower())) for genre in sorted(set().union(*genres)) for way in WAYS]
+    asked = [(genre, text) for genre, text in asked if sum(genre in one for one in genres) >= FILMS_OF_A_GENRE]
+    listed = fitted.recommend([zhiyin.Query.of([], context={"text": text}) for _, text in asked], 10).items.tolist()
+    right = [[genre in genres[item] for item in row] for (genre, _), row in zip(asked, listed, strict=True)]
+    return {"of the genre": np.mean(right, axis=1)}
+
+
 def _fitted(model: str, settings: dict[str, Any], split: Split, run: Run) -> Any:
     made = models.get(model)(**settings)
     if not made.uses_validation:
@@ -205,7 +230,7 @@ def one(label: str, run: Run, folder: Path, work: Path) -> None:
     if part == "transfer":
         found = transfer(name, model, settings, run, folder, work, how)
     else:
-        found = {"warm": warm, "cold": cold}[part](name, model, settings, run, folder)
+        found = {"warm": warm, "cold": cold, "wishes": wishes}[part](name, model, settings, run, folder)
     found |= {"cpu": time.process_time() - start, "device": device_name(run.device), "settings": json.dumps(settings)}
     np.savez_compressed(_file(work, label, run.seed), **found)
 
@@ -228,7 +253,7 @@ def summary(work: Path) -> dict[str, Any]:
         if runs := [dict(np.load(file)) for file in files if _is_there(file, label)]:
             kept[label] = runs
     for label, runs in kept.items():
-        found[label] = {"settings": RUNS[label][3], "seeds": len(runs), "users": len(runs[0]["ndcg@10"])}
+        found[label] = {"settings": RUNS[label][3], "seeds": len(runs)}
         found[label] |= {name: [run[name].item() for run in runs] for name in FACTS if name in runs[0]}
         for name, values in _columns(runs).items():
             sample = Sample(values.mean(0), np.ones(values.shape[1]))
@@ -243,7 +268,7 @@ def summary(work: Path) -> dict[str, Any]:
 
 def _columns(runs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """(seeds, users) what was measured."""
-    found = {name: np.stack([run[name] for run in runs]) for name in (*METRICS, "among cold") if name in runs[0]}
+    found = {name: np.stack([run[name] for run in runs]) for name in MEASURED if name in runs[0]}
     few = runs[0].get("few", np.zeros(0, bool))
     if np.count_nonzero(few) >= LEAST:
         found |= {f"{name}, few": found[name][:, few] for name in METRICS}
@@ -288,9 +313,7 @@ def main() -> None:
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
             found = summary(chosen.work)
             write_results("semantics", {"protocol": PROTOCOL, "runs": found})
-            print(
-                label, seed, json.dumps({name: found[label].get(name) for name in ("ndcg@10", "recall@10")}), flush=True
-            )
+            print(label, seed, json.dumps({name: found[label].get(name) for name in MEASURED}), flush=True)
 
 
 if __name__ == "__main__":

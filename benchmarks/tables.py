@@ -397,6 +397,8 @@ def semantics() -> str:
         "ndcg@10": "NDCG@10 among all",
     }
     parts.append(_joined(_of_part(runs, "cold "), cold))
+    if found := _of_part(runs, "wishes "):
+        parts.append(_joined(found, {"of the genre": "films of the genre among ten"}))
     others = [found for part in ("transfer ", "codes ") if (found := _of_part(runs, part))]
     parts += [_joined(found, {"ndcg@10": "NDCG@10", "recall@10": "Recall@10"}) for found in others]
     return "\n\n".join(parts)
