@@ -57,6 +57,11 @@ def device_name(device: str | None) -> str:
     return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
 
 
+def one_thread(run: dict[str, Any]) -> bool:
+    """Whether a run's CPU seconds may stand beside others: of one thread, and not of a GPU. Older runs all were."""
+    return run.get("device", "cpu") == "cpu" and run.get("threads", 1) == 1
+
+
 def _processor() -> str:
     lines = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return lines[0].partition(":")[2].strip() if lines else platform.processor()

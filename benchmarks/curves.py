@@ -2,7 +2,8 @@
 
     python benchmarks/curves.py
 
-A point is a measurement on the validation part: CPU seconds of training until then, NDCG@10; of the first seed.
+A point is a measurement on the validation part: CPU seconds of training until then, NDCG@10; of the first seed, if it
+learnt on one thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from _common import RESULTS
+from _common import RESULTS, one_thread
 from zhiyin.page import charts
 from zhiyin.page.style import CSS
 
@@ -28,8 +29,9 @@ def main() -> None:
         for label, seeds in runs.items():
             of, _, model = label.partition("/")
             if of == name and not model.startswith("small:"):
-                points = [one for one in seeds[min(seeds)]["curve"] if one[1] > 0]
-                if points:
+                first = seeds[min(seeds)]
+                points = [one for one in first["curve"] if one[1] > 0]
+                if points and one_thread(first):
                     series[model] = ([one[1] for one in points], [one[2] for one in points])
         drawn = charts.line(series, name, "CPU seconds of training", "validation NDCG@10", x_log=True).svg(720)
         drawn = re.sub(r'viewBox="0 0 (\S+) (\S+)"', _wider, drawn, count=1)

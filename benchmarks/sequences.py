@@ -7,6 +7,8 @@ ties in the order of the log, items of the history excluded, all items ranked. E
 and the test event of each user; the validation event says when to stop, and nothing but it chose the settings below.
 A model "anew" learns from the validation event too, for as many epochs as were best for the first seed without it.
 
+Times are of one thread: give the script one core (`taskset -c 0`). Rows of more threads, or of a GPU, show no times.
+
 A run is of one set, label and seed, in a process of its own; it replaces its row of results/sequences.json and leaves
 the others. A curve point is (training seconds, CPU seconds, validation NDCG@10); measuring is not in the seconds.
 """
@@ -139,6 +141,7 @@ def ours(label: str, seed: int, folder: Path, checkpoints: Path | None, device: 
     return {
         "settings": settings,
         "device": device_name(device),
+        "threads": run.threads,
         "cpu": model.trained.epochs[-1].cpu_seconds,
         "epochs": len(model.trained.epochs),
         "best_epoch": model.trained.best_epoch,

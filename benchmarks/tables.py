@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from _common import one_thread
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "docs" / "benchmarks.md")
@@ -269,8 +271,8 @@ def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:
 
 
 def _undisturbed(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The run whose epochs took the least CPU: those of others were stretched by what ran beside. None of a GPU."""
-    return min((run for run in runs if run.get("device", "cpu") == "cpu"), key=_epoch_cpu, default=None)
+    """The run of one thread whose epochs took the least CPU: those of others were stretched by what ran beside."""
+    return min(filter(one_thread, runs), key=_epoch_cpu, default=None)
 
 
 def sequences_choices() -> str:

@@ -253,7 +253,7 @@ def test_bad_calls_are_refused_with_a_reason(model: Any) -> None:
 def test_models_of_use_alone_say_that_they_cannot() -> None:
     for text in ("none", "initial"):
         model = fitted(text, epochs=1)
-        with pytest.raises(ConfigError, match="knows items by their use"):
+        with pytest.raises(ConfigError, match=rf"knows items by their use \(text={text}\), so it has nothing to say"):
             model.with_items(catalogue(24, 2))
         with pytest.raises(ConfigError, match="not told what items say"):
             model.text_vectors(["green tea"])

@@ -157,9 +157,10 @@ def test_own_rows_begin_at_zero_where_something_is_told() -> None:
     some = data.item_table.set_column(1, "title", pa.array([None, *titles[1:]]))
     silent = Dataset(data.histories, some, data.user_table, data.manifest)
     slow = {"epochs": 1, "learning_rate": 1e-9}
-    own = fitted("added", silent, **slow).net.items.own.weight.detach().abs().amax(1)
-    assert own[0] > 1e-3
-    assert own[1:].max() < 1e-6
+    for text in ("added", "null_space"):
+        own = fitted(text, silent, **slow).net.items.own.weight.detach().abs().amax(1)
+        assert own[0] > 1e-3
+        assert own[1:].max() < 1e-6
     assert fitted("none", silent, **slow).net.items.weight.detach().abs().amax(1).min() > 1e-3
     for codes, begun in ((data, True), (silent, False)):
         pieces = fitted("added", codes, codes=4, **slow).net.items.own.weight.detach()

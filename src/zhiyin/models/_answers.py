@@ -51,32 +51,17 @@ def may_learn(histories: Histories) -> BoolVector:
     return np.greater_equal(histories.lengths, 2)
 
 
-def known_items(
-    histories: Histories, n_items: int, sides: sparse.csr_array | None = None, silent: IntVector | None = None
-) -> BoolVector:
-    """(n_items,) the items of which a model can say anything once it has learnt from these histories.
-
-    They are those that occur beside another event, and those that share with one of them what is told of items.
-
-    Args:
-        histories: to learn from.
-        n_items: the size of the catalogue.
-        sides: (n_items, n_values) the values that each item has, if they are told.
-        silent: the values that stand for a missing or rare one, which say nothing.
-    """
+def met_items(histories: Histories, n_items: int) -> BoolVector:
+    """(n_items,) the items that occur beside another event, so that a model learns something of them."""
     occurring = histories.item[np.repeat(may_learn(histories), histories.lengths)]
-    met: BoolVector = np.bincount(occurring, minlength=n_items) > 0
-    if sides is None:
-        return met
-    found: BoolVector = met | (sides @ learnt_values(met, sides, silent) > 0)
+    found: BoolVector = np.bincount(occurring, minlength=n_items) > 0
     return found
 
 
-def learnt_values(met: BoolVector, sides: sparse.csr_array, silent: IntVector | None = None) -> BoolVector:
+def learnt_values(met: BoolVector, sides: sparse.csr_array, silent: IntVector) -> BoolVector:
     """(n_values,) the values (n_items, n_values) that items have which training met, but for those that say nothing."""
     found: BoolVector = met.astype(np.float32) @ sides > 0
-    if silent is not None:
-        found[silent] = False
+    found[silent] = False
     return found
 
 

@@ -45,7 +45,8 @@ def extended(model: M, items: pa.Table | Dataset, run: Run) -> M:
     place = np.concatenate([np.arange(model.n_items), np.full(new.num_rows, -1)]).astype(np.int32)
     said, sides = _read(model, new, run)
     if said is not None:
-        said = np.concatenate([np.asarray(model.said), said])
+        assert model.said is not None
+        said = np.concatenate([model.said, said])
     if sides is not None:
         sides = sparse.csr_array(sparse.vstack([model.item_sides, sides], format="csr"))
     return _over(model, ids, place, said, sides)

@@ -21,7 +21,7 @@ from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError, shortened
-from zhiyin.models._answers import answers, digest, known_items, longest_window, may_learn
+from zhiyin.models._answers import answers, digest, longest_window, may_learn, met_items
 from zhiyin.models._catalogues import extended, goes_on, replaced, take
 from zhiyin.models._footprint import footprint
 from zhiyin.models._losses import held_loss, loss_of, times_asked
@@ -338,7 +338,7 @@ class SequenceRecommender(VectorRecommender):
         elif own.text != "none":
             self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
         self.item_sides, self.item_columns = None, None
-        self.known = known_items(train.histories, self.n_items)
+        self.known = met_items(train.histories, self.n_items)
         if own.tells_sides:
             begun = None if self._begun is None else self._begun.item_columns
             columns = begun or ItemSides.fit(train.item_table, own.item_features, own.words)
@@ -368,7 +368,7 @@ class SequenceRecommender(VectorRecommender):
         An item that is known by what it says or has in common with others, and that nobody has used, is no wrong
         answer: it would be pushed away from everybody before anyone could have met it.
         """
-        met = known_items(histories, self.n_items)
+        met = met_items(histories, self.n_items)
         if not (self.known & ~met).any():
             return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
         answer = held_loss(self.net, self.config, times_asked(self.config, histories, maker, wanted, self.n_items), met)

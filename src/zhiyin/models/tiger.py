@@ -34,7 +34,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
-from zhiyin.models._answers import known_items
+from zhiyin.models._answers import met_items
 from zhiyin.models._item_codes import BOOK, ItemCodes, company_vectors, saved_codes
 from zhiyin.models._losses import held_loss, loss_of, times_asked
 from zhiyin.models._tables import Known, own_table
@@ -93,7 +93,7 @@ class TIGER(Transformer):
                 said = ItemTexts.fit(train, own.encoder, own.text_size, run)[1]
             except DataError as error:
                 raise self._wordless(error) from None
-        self.met = known_items(train.histories, self.n_items)
+        self.met = met_items(train.histories, self.n_items)
         used = company_vectors(train.histories, self.n_items, own.company_size, run, self.name) if own.company else None
         if isinstance(begun, TIGER):
             self.met = self.met | begun.met
