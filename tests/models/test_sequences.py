@@ -12,7 +12,7 @@ from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import _torch, base
-from zhiyin.models._answers import learnt_values, met_items
+from zhiyin.models._answers import learnt_values, uses
 from zhiyin.models._measuring import asked_for, measure
 from zhiyin.models.base import FILLED, load
 from zhiyin.models.bert4rec import BERT4Rec
@@ -508,7 +508,7 @@ def test_what_items_share_makes_them_known() -> None:
     values = sorted({one for one in genres if one} - {"e"})
     places = [values.index(one) if one in values else len(values) for one in genres]
     sides = sparse.csr_array((np.ones(7, np.float32), (np.arange(7), places)))
-    met = met_items(histories, 7)
+    met = uses(histories, 7) > 0
     assert met.tolist() == [True] * 3 + [False] * 4
     learnt = learnt_values(met, sides, np.array([len(values)], np.int32))
     assert (met | (sides @ learnt > 0)).tolist() == [True, True, True, True, False, False, False]

@@ -532,9 +532,9 @@ def test_items_that_share_a_category_come_nearer(options: dict[str, Any]) -> Non
 
 
 def test_an_item_without_events_stands_exactly_where_its_values_put_it() -> None:
-    """Its own row begins at zero, and nothing teaches it."""
+    """Its own row begins at zero, and nothing teaches it; without neighbours, that is all."""
     world = described()
-    net = fitted(world, words="title", epochs=2).net
+    net = fitted(world, words="title", epochs=2, neighbours=0).net
     own = net.items.own.weight.detach().numpy()
     assert not own[7::8].any()
     assert own[:7].any(1).all()

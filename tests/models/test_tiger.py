@@ -233,7 +233,7 @@ class TestColdItems:
         assert all(row >= self.NEW for row in self.listed(model, 27))
 
     def test_an_item_that_was_never_met_has_nothing_of_its_own(self) -> None:
-        model = fitted(two_kinds(n_new=6), loss="sampled_softmax", n_negatives=8)
+        model = fitted(two_kinds(n_new=6), loss="sampled_softmax", n_negatives=8, neighbours=0)
         own = model.net.digits.own.own.weight.detach()
         assert not own[24:].any()
         assert own[:24].any(1).all()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from zhiyin.arrays import BoolVector, IntVector
+from zhiyin.arrays import BoolVector, IntVector, LongVector
 from zhiyin.data.histories import Histories
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.models._sequence_config import SequenceConfig
@@ -51,11 +51,10 @@ def may_learn(histories: Histories) -> BoolVector:
     return np.greater_equal(histories.lengths, 2)
 
 
-def met_items(histories: Histories, n_items: int) -> BoolVector:
-    """(n_items,) the items that occur beside another event, so that a model learns something of them."""
+def uses(histories: Histories, n_items: int) -> LongVector:
+    """(n_items,) how often each item occurs beside another event, so that a model learns something of it."""
     occurring = histories.item[np.repeat(may_learn(histories), histories.lengths)]
-    found: BoolVector = np.bincount(occurring, minlength=n_items) > 0
-    return found
+    return np.bincount(occurring, minlength=n_items)
 
 
 def learnt_values(met: BoolVector, sides: sparse.csr_array, silent: IntVector) -> BoolVector:

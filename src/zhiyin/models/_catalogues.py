@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from zhiyin.nn.encoder import Encoder
     from zhiyin.nn.reading import Reading
 
+SHARE = ".share"
+"""Ends the name of the array that says how much of its own row each item has."""
+
 M = TypeVar("M", bound="SequenceRecommender")
 
 
@@ -49,14 +52,14 @@ def extended(model: M, items: pa.Table | Dataset, run: Run) -> M:
         said = np.concatenate([model.said, said])
     if sides is not None:
         sides = sparse.csr_array(sparse.vstack([model.item_sides, sides], format="csr"))
-    return _over(model, ids, place, said, sides)
+    return _over(model, ids, place, said, sides, run)
 
 
 def replaced(model: M, items: pa.Table | Dataset, run: Run) -> M:
     """The model over these items and no others, in their order; see `SequenceRecommender.with_catalogue`."""
     table = _checked(model, items)
     ids = Vocabulary(_ids(table))
-    return _over(model, ids, model.vocabulary.encode(ids.ids), *_read(model, table, run))
+    return _over(model, ids, model.vocabulary.encode(ids.ids), *_read(model, table, run), run)
 
 
 def goes_on(begun: SequenceRecommender, reading: Reading, train: Dataset) -> Reading:
@@ -80,14 +83,14 @@ def take(net: Encoder, begun: Encoder) -> None:
     Raises:
         ConfigError: the nets are not of one shape.
     """
-    found = {name: value for name, value in begun.state_dict().items() if not name.endswith(".share")}
+    found = {name: value for name, value in begun.state_dict().items() if not name.endswith(SHARE)}
     try:
         missing = net.load_state_dict(found, strict=False)
     except RuntimeError as error:
         raise ConfigError(
             f"a model goes on with settings that leave its net as it is; {str(error).splitlines()[1].strip()}"
         ) from None
-    left = [name for name in (*missing.missing_keys, *missing.unexpected_keys) if not name.endswith(".share")]
+    left = [name for name in (*missing.missing_keys, *missing.unexpected_keys) if not name.endswith(SHARE)]
     if left:
         raise ConfigError(
             f"a model goes on with settings that leave its net as it is; {', '.join(left)} is not the same"
@@ -124,7 +127,14 @@ def _read(model: SequenceRecommender, items: pa.Table, run: Run) -> tuple[FloatM
     return said, None if model.item_columns is None else model.item_columns.of(items)
 
 
-def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix | None, sides: sparse.csr_array | None) -> M:
+def _over(
+    model: M,
+    ids: Vocabulary,
+    place: IntVector,
+    said: FloatMatrix | None,
+    sides: sparse.csr_array | None,
+    run: Run,
+) -> M:
     """The model with other items.
 
     Args:
@@ -133,11 +143,13 @@ def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix | None,
         place: (n,) the number that each has in the model; -1 for a new one.
         said: (n, s) what each says, if the model is told.
         sides: (n, n_values) their features, if the model is told of any.
+        run: threads.
     """
     found = copy.copy(model)
     old = place >= 0
     found.items, found.said, found.item_sides = ids, said, sides
     found.popularity = np.where(old, model.popularity[place], 0)
+    found.uses = np.where(old, model.uses[place], 0)
     found.known = old & model.known[place]
     if said is not None:
         found.known |= said.any(1)
@@ -151,6 +163,9 @@ def _over(model: M, ids: Vocabulary, place: IntVector, said: FloatMatrix | None,
     for name in _own_rows(model.net):
         own[name].copy_(_moved(state[name], place))
     found.net.to(next(model.net.parameters()).device)
+    new = np.flatnonzero(found.known & ~old).astype(np.int32)
+    if len(new):
+        found._lenders().lean(found.net.items, new, model.config.neighbours, run)
     found._settle()
     return found
 
@@ -178,11 +193,12 @@ def _per_item(net: Encoder) -> set[str]:
 
 
 def _own_rows(net: Encoder) -> set[str]:
-    """The same of what items have of their own."""
+    """The same of what items have of their own, and of how much of it counts."""
     table = own_table(net.items)
-    return {
+    rows = {
         f"{prefix}.{name}"
         for prefix, one in net.named_modules()
         if table is not None and one is table
         for name in table.per_item
     }
+    return rows | {name for name in net.state_dict() if name.endswith(SHARE)}

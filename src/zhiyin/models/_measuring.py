@@ -30,7 +30,7 @@ def measure(model: SequenceRecommender, validation: Cases, run: Run) -> Callable
     metric, world = NDCG(k=k), World(model.n_items, model.popularity)
 
     def measured() -> float:
-        model._settle()
+        model._place_newcomers(run)
         exclude_seen = model.config.repeats != "predict"
         found = model.recommend(cases.queries, k, exclude_seen=exclude_seen, fill=False, run=run)
         return float(metric.overall(Lists(found.items, cases.targets, cases.queries.histories, world)))

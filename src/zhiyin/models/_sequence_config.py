@@ -59,6 +59,9 @@ class SequenceConfig(Config):
     """An item of n events has n / (n + gate) of its own vector; the fewer, the more it is what it says."""
     hidden_ids: float = setting(0.0, ge=0, lt=1)
     """The share of items that are what they say alone in a training step, so that items without events are no news."""
+    neighbours: int = setting(10, ge=0, le=1000)
+    """An item that nobody used leans half-way to so many that were, the nearest by what is told of it (`text`, `words`,
+    `item_features`). 0: it is what is told of it alone."""
     user_features: tuple[str, ...] = ()
     """Columns of the user table (text, numbers) that are told of each event. A query says them in its `context`, or
     names a user: what the table says of users is kept in the model."""
@@ -160,7 +163,11 @@ class SequenceConfig(Config):
         if self.text in ("none", "initial", "frozen"):
             found |= dict.fromkeys(("gate", "hidden_ids"), f"text is {self.text}")
         if self.text == "frozen":
-            found["codes"] = "items have nothing of their own under text=frozen"
+            found |= dict.fromkeys(("codes", "neighbours"), "items have nothing of their own under text=frozen")
+        elif self.codes:
+            found["neighbours"] = "items share pieces"
+        elif not (self.tells_text or self.tells_sides):
+            found["neighbours"] = "nothing is told of items"
         if loss != "gbce":
             found["calibration"] = f"loss {loss} is not calibrated"
         return found

@@ -14,18 +14,19 @@ import pyarrow as pa
 from scipy import sparse
 from scipy.special import logsumexp
 
-from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import ConfigError, DataError, shortened
-from zhiyin.models._answers import answers, digest, longest_window, may_learn, met_items
+from zhiyin.models._answers import answers, digest, longest_window, may_learn, uses
 from zhiyin.models._catalogues import extended, goes_on, replaced, take
 from zhiyin.models._footprint import footprint
 from zhiyin.models._losses import held_loss, loss_of, times_asked
 from zhiyin.models._measuring import measure
+from zhiyin.models._newcomers import Lenders
 from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
 from zhiyin.models._tables import Known, begin, item_table_of, own_table, pieces, text_table
@@ -70,7 +71,7 @@ class SequenceRecommender(VectorRecommender):
     needs = "position"
     uses_validation = True
     threaded = False
-    learns: ClassVar[tuple[str, ...]] = ("read", "edges", "known", "window")
+    learns: ClassVar[tuple[str, ...]] = ("read", "edges", "known", "window", "uses")
     no_graph: ClassVar[str] = ""
     """Why an ONNX graph cannot hold what the model does; empty where one can."""
 
@@ -83,6 +84,8 @@ class SequenceRecommender(VectorRecommender):
     """Between the buckets of values."""
     known: BoolVector
     """(n_items,) the items of which training says anything."""
+    uses: LongVector
+    """(n_items,) the events that taught each item's own row."""
     window: AnyArray
     """(1,) so many events of a history are looked at: `max_length`, or fewer where training saw no place beyond."""
     item_sides: sparse.csr_array | None = None
@@ -114,7 +117,7 @@ class SequenceRecommender(VectorRecommender):
 
     def _told(self) -> Known:
         """What is known of items beside who used them."""
-        share = None if self.said is None else shares(self.popularity, self.config.gate)
+        share = None if self.said is None else shares(self.uses, self.config.gate)
         silent = None if self.item_columns is None else self.item_columns.silent
         return Known(self.n_items, self.item_sides, self.said, share, silent=silent)
 
@@ -281,7 +284,7 @@ class SequenceRecommender(VectorRecommender):
         )
         with torch_threads(run), compiled(self.net) if run.compile else nullcontext():
             self.trained = training.go()
-        self._settle()
+        self._place_newcomers(run)
 
     def _fit_reading(self, train: Dataset) -> Reading:
         """Find how events are read, and say what of the settings the data have no use for.
@@ -338,7 +341,10 @@ class SequenceRecommender(VectorRecommender):
         elif own.text != "none":
             self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
         self.item_sides, self.item_columns = None, None
-        self.known = met_items(train.histories, self.n_items)
+        self.uses = uses(train.histories, self.n_items)
+        if self._begun is not None:
+            self.uses = self.uses + self._begun.uses
+        self.known = self.uses > 0
         if own.tells_sides:
             begun = None if self._begun is None else self._begun.item_columns
             columns = begun or ItemSides.fit(train.item_table, own.item_features, own.words)
@@ -368,7 +374,7 @@ class SequenceRecommender(VectorRecommender):
         An item that is known by what it says or has in common with others, and that nobody has used, is no wrong
         answer: it would be pushed away from everybody before anyone could have met it.
         """
-        met = met_items(histories, self.n_items)
+        met = self.uses > 0
         if not (self.known & ~met).any():
             return loss_of(self.net, self.config, histories, maker, wanted, told, precision)
         answer = held_loss(self.net, self.config, times_asked(self.config, histories, maker, wanted, self.n_items), met)
@@ -401,6 +407,17 @@ class SequenceRecommender(VectorRecommender):
         from zhiyin.nn.training import Plan
 
         return Plan(**self.config.model_dump(include={one.name for one in fields(Plan)}))
+
+    def _place_newcomers(self, run: Run) -> None:
+        """Say where items stand that nobody has used, and take the vectors of all."""
+        new = np.flatnonzero(self.known & (self.uses == 0)).astype(np.int32)
+        if len(new):
+            self._lenders().lean(self.net.items, new, self.config.neighbours, run)
+        self._settle()
+
+    def _lenders(self) -> Lenders:
+        """The items on which others may lean."""
+        return Lenders.of(self.net.items, self.uses, self.known)
 
     def _settle(self) -> None:
         """Take the item vectors from the net; NaN for those of which nothing is known."""

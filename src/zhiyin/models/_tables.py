@@ -15,6 +15,8 @@ from zhiyin.models._sequence_config import SequenceConfig
 from zhiyin.run import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zhiyin.nn.items import ItemTable
     from zhiyin.nn.sides import SideItems
     from zhiyin.nn.texts import TextItems
@@ -125,6 +127,14 @@ def side_table(table: ItemTable) -> SideItems:
 
     assert isinstance(table, SideItems)
     return table
+
+
+def share_of(table: ItemTable) -> Tensor | None:
+    """(n_items,) how much of its own row each item has, where a table joins it to what items say."""
+    from zhiyin.nn.texts import TextItems
+
+    found = _told_table(table)
+    return found.share if isinstance(found, TextItems) else None
 
 
 def _told_table(table: ItemTable) -> ItemTable | None:

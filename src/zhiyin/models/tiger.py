@@ -34,7 +34,6 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries
 from zhiyin.errors import DataError
-from zhiyin.models._answers import met_items
 from zhiyin.models._item_codes import BOOK, ItemCodes, company_vectors, saved_codes
 from zhiyin.models._losses import held_loss, loss_of, times_asked
 from zhiyin.models._tables import Known, own_table
@@ -62,7 +61,7 @@ class TIGER(Transformer):
     """A causal Transformer over items whose states foretell the code of the next one."""
 
     config: TIGERConfig
-    learns: ClassVar[tuple[str, ...]] = (*Transformer.learns, "item_codes", "last_digit", "met")
+    learns: ClassVar[tuple[str, ...]] = (*Transformer.learns, "item_codes", "last_digit")
     no_graph = "searches a tree of codes"
 
     net: CodeEncoder
@@ -70,8 +69,6 @@ class TIGER(Transformer):
     """(n_items, levels + 1) the digits of each item; the last one tells items of equal codes apart."""
     last_digit: LongVector
     """(1,) how many values the last digit may have."""
-    met: BoolVector
-    """(n_items,) the items that training met; the others are cold."""
     codes: ItemCodes
     """The codebook and what it made."""
     tree: CodeTree
@@ -93,10 +90,8 @@ class TIGER(Transformer):
                 said = ItemTexts.fit(train, own.encoder, own.text_size, run)[1]
             except DataError as error:
                 raise self._wordless(error) from None
-        self.met = met_items(train.histories, self.n_items)
         used = company_vectors(train.histories, self.n_items, own.company_size, run, self.name) if own.company else None
         if isinstance(begun, TIGER):
-            self.met = self.met | begun.met
             self._take_codes(begun.codes)
         else:
             self._take_codes(ItemCodes.fit(own.codebook, said, used, own.company, run))
@@ -194,7 +189,6 @@ class TIGER(Transformer):
 
     def _renumbered(self, place: IntVector) -> None:
         assert self.said is not None
-        self.met = (place >= 0) & self.met[place]
         self._take_codes(self.codes.moved(place, self.said, Run()))
 
     def _unused(self, said: torch.Tensor) -> torch.Tensor:
@@ -277,6 +271,11 @@ class TIGER(Transformer):
     def _exact(self) -> bool:
         """Whether lists are of the best items by scores that all items have."""
         return self.config.head == "parallel" and not self.config.dense
+
+    @property
+    def met(self) -> BoolVector:
+        """(n_items,) the items that training met; the others are cold."""
+        return self.uses > 0
 
     @property
     def _cold(self) -> IntVector:

@@ -68,6 +68,11 @@ class DigitItems(ItemTable):
         found = self.summed(self.codes)
         return found if self.own is None else found + self.own.all()
 
+    def told(self, items: Tensor) -> Tensor:
+        """(..., d)."""
+        found = self.summed(self.codes[items])
+        return found if self.own is None else found + self.own.told(items)
+
     def summed(self, codes: Tensor) -> Tensor:
         """(..., d) the sums of the vectors of digits, for codes (..., levels)."""
         places = (codes.long() + self.starts).flatten(0, -2)

@@ -33,6 +33,10 @@ class ItemTable(nn.Module):
         """(n_items, d) the vectors of all items."""
         raise NotImplementedError
 
+    def told(self, items: Tensor) -> Tensor:
+        """(..., d) what items (...) would be with nothing of their own: what else is told of them."""
+        return torch.zeros_like(self(items))
+
 
 class PlainItems(ItemTable):
     """A row for each item; large tables have sparse gradients, see `SPARSE_FROM`."""

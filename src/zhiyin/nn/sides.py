@@ -62,6 +62,14 @@ class SideItems(ItemTable):
 
     def forward(self, items: Tensor) -> Tensor:
         """(..., d)."""
+        return self.own(items) + self._shared(items)
+
+    def told(self, items: Tensor) -> Tensor:
+        """(..., d)."""
+        return self.own.told(items) + self._shared(items)
+
+    def _shared(self, items: Tensor) -> Tensor:
+        """(..., d) what the values of items make of them."""
         flat = items.flatten()
         start = self.offsets[flat]
         count = self.offsets[flat + 1] - start
@@ -69,7 +77,7 @@ class SideItems(ItemTable):
         back = torch.repeat_interleave(start - before, count)
         entry = back + torch.arange(len(back), dtype=back.dtype, device=back.device)
         sides = self._sum(self.places[entry], before, self.shares[entry])
-        return self.own(items) + sides.reshape(*items.shape, self.weight.shape[1])
+        return sides.reshape(*items.shape, self.weight.shape[1])
 
     def all(self) -> Tensor:
         """(n_items, d); made anew by each call, in the size of a plain table."""

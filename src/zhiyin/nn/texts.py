@@ -72,11 +72,15 @@ class TextItems(ItemTable):
         """(n_items, d); made anew by each call, in the size of a plain table."""
         return self._join(self.said, None if self.own is None else self.own.all(), self.share)
 
+    def told(self, items: Tensor) -> Tensor:
+        """(..., d)."""
+        return self.unused(self.said[items])
+
     def unused(self, said: Tensor) -> Tensor:
-        """(n, d) the vectors of items that say this (n, s) and were never used."""
+        """(..., d) the vectors of items that say this (..., s) and were never used."""
         if self.joined == "null_space":
             text = said * self.scale
-            return torch.cat([text, text.new_zeros(len(text), self.width - text.shape[1])], -1)
+            return torch.cat([text, text.new_zeros(*text.shape[:-1], self.width - text.shape[-1])], -1)
         return said @ self.weight.T
 
     @torch.no_grad()
