@@ -238,6 +238,19 @@ class TestColdItems:
         assert not own[24:].any()
         assert own[:24].any(1).all()
 
+    @pytest.mark.parametrize("company", [0.5, 1.0])
+    def test_who_may_be_expected_to_use_a_new_item_is_in_its_code(self, company: float) -> None:
+        """New items say what used ones say, so that they have the digits of those, and none of the last digit."""
+        titles = [f"{'red shoe' if item % 2 else 'green tea'}" for item in range(30)]
+        items = pa.table({"item_id": [f"i{item:02d}" for item in range(30)], "title": titles})
+        book = {"codebook": "residual_kmeans", "settings": {"levels": 1, "n_codes": 2}}
+        model = fitted(Dataset.of(two_kinds().histories, items), company=company, codebook=book, epochs=1)
+        kinds = model.item_codes[:, 0]
+        assert kinds[0] != kinds[1]
+        np.testing.assert_array_equal(kinds, np.where(np.arange(30) % 2, kinds[1], kinds[0]))
+        grown = model.with_items(pa.table({"item_id": ["x", "y"], "title": ["green tea", "red shoe"]}))
+        np.testing.assert_array_equal(grown.item_codes[30:, 0], kinds[:2])
+
     def test_items_that_come_later_get_codes_and_are_listed(self) -> None:
         model = fitted(two_kinds(), epochs=15, embedding_size=32)
         titles = [f"{'red shoe' if item % 2 else 'green tea'} number{item}" for item in range(24, 30)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ BOOK = "codebook"
 
 TINY = 1e-6
 """Vectors that are shorter say nothing."""
+
+RIDGE = 1.0
+"""The penalty of the regression of who uses items on what they say: as much as one item more in each direction."""
 
 FEW = 4
 """Where a digit is not told how many values it has, each has so many items at least."""
@@ -88,6 +91,9 @@ class ItemCodes:
     """(n_items, levels + 1)."""
     last: int
     """How many values the last digit may have."""
+    expected: FloatMatrix
+    """(s, c) maps what an item says to who is expected to use it, for one that nobody has used; (0, 0) where one
+    of the two is not known."""
 
     @classmethod
     def fit(
@@ -106,11 +112,14 @@ class ItemCodes:
             ConfigError: there is no such codebook, or it has no such settings.
             DataError: fewer than four items say anything, or all the same.
         """
+        expected = _expected(said, used) if said is not None and used is not None else np.zeros((0, 0), np.float32)
+        if said is not None and used is not None:
+            used = np.where(used.any(1, keepdims=True), used, _unit(said @ expected))
         vectors = joined(said, used, company)
         book = codebook_for(coder, int(np.count_nonzero(vectors.any(1))))
         book.fit(vectors, run)
         codes = unique(_with_silent(book, book.assign(vectors, run)))
-        return cls(book, company, codes, int(codes[:, -1].max(initial=0)) + 1)
+        return cls(book, company, codes, int(codes[:, -1].max(initial=0)) + 1, expected)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -120,8 +129,10 @@ class ItemCodes:
 
     def of(self, said: FloatMatrix, run: Run) -> IntMatrix:
         """(n, levels) the codes of items that nobody has used, without the last digit."""
-        size = len(self.book.mean) - (0 if self.company == 1 else said.shape[1])
-        used = np.zeros((len(said), size), np.float32)
+        if self.expected.size:
+            used = _unit(said @ self.expected)
+        else:
+            used = np.zeros((len(said), len(self.book.mean)), np.float32)
         vectors = joined(said if self.company < 1 else None, used if self.company > 0 else None, self.company)
         return _with_silent(self.book, self.book.assign(vectors, run))
 
@@ -143,7 +154,18 @@ class ItemCodes:
             codes[new, :-1] = self.of(said[new], run)
             whole = np.concatenate([self.codes[:, :-1], codes[new, :-1]])
             codes[new, -1] = unique(whole, self.last)[len(self.codes) :, -1]
-        return ItemCodes(self.book, self.company, codes, self.last)
+        return replace(self, codes=codes)
+
+
+def _expected(said: FloatMatrix, used: FloatMatrix) -> FloatMatrix:
+    """(s, c) the ridge regression of who uses items (n, c) on what they say (n, s), over those that have both.
+
+    Without it, an item that nobody used would be nearest to those whose users are of all kinds.
+    """
+    both = said.any(1) & used.any(1)
+    x, y = said[both].astype(np.float64), used[both].astype(np.float64)
+    found: FloatMatrix = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y).astype(np.float32)
+    return found
 
 
 def joined(said: FloatMatrix | None, used: FloatMatrix | None, company: float) -> FloatMatrix:
@@ -186,7 +208,7 @@ def _with_silent(book: Codebook, codes: IntMatrix) -> IntMatrix:
     return codes
 
 
-def saved_codes(folder: Path, codes: AnyArray, last: int, company: float) -> ItemCodes:
+def saved_codes(folder: Path, codes: AnyArray, last: int, company: float, expected: FloatMatrix) -> ItemCodes:
     """The codes of a saved model.
 
     Args:
@@ -194,11 +216,12 @@ def saved_codes(folder: Path, codes: AnyArray, last: int, company: float) -> Ite
         codes: (n_items, levels + 1).
         last: how many values the last digit may have.
         company: of the settings.
+        expected: see `ItemCodes`.
 
     Raises:
         DataError: they are not of the codebook in the folder.
     """
-    found = ItemCodes(semantic_ids.load(folder / BOOK), company, codes, last)
+    found = ItemCodes(semantic_ids.load(folder / BOOK), company, codes, last, expected)
     wide = codes.ndim == 2 and codes.shape[1] == len(found.sizes)
     if not wide or (codes < 0).any() or (codes >= np.array(found.sizes)).any():
         raise DataError(

@@ -61,7 +61,7 @@ class TIGER(Transformer):
     """A causal Transformer over items whose states foretell the code of the next one."""
 
     config: TIGERConfig
-    learns: ClassVar[tuple[str, ...]] = (*Transformer.learns, "item_codes", "last_digit")
+    learns: ClassVar[tuple[str, ...]] = (*Transformer.learns, "item_codes", "last_digit", "expected_use")
     no_graph = "searches a tree of codes"
 
     net: CodeEncoder
@@ -69,6 +69,8 @@ class TIGER(Transformer):
     """(n_items, levels + 1) the digits of each item; the last one tells items of equal codes apart."""
     last_digit: LongVector
     """(1,) how many values the last digit may have."""
+    expected_use: FloatMatrix
+    """(s, c) who is expected to use an item, by what it says; see `ItemCodes.expected`."""
     codes: ItemCodes
     """The codebook and what it made."""
     tree: CodeTree
@@ -104,7 +106,7 @@ class TIGER(Transformer):
 
     def _take_codes(self, codes: ItemCodes) -> None:
         self.codes, self.item_codes = codes, codes.codes
-        self.last_digit = np.array([codes.last])
+        self.last_digit, self.expected_use = np.array([codes.last]), codes.expected
         self.tree = CodeTree.of(codes.codes, codes.sizes)
 
     def _told(self) -> Known:
@@ -381,7 +383,8 @@ class TIGER(Transformer):
         self.codes.book.save(folder / BOOK)
 
     def _read(self, folder: Path) -> None:
-        self._take_codes(saved_codes(folder, self.item_codes, int(self.last_digit[0]), self.config.company))
+        last, company = int(self.last_digit[0]), self.config.company
+        self._take_codes(saved_codes(folder, self.item_codes, last, company, self.expected_use))
         super()._read(folder)
 
 
