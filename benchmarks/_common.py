@@ -57,9 +57,16 @@ def device_name(device: str | None) -> str:
     return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
 
 
-def one_thread(run: dict[str, Any]) -> bool:
-    """Whether a run's CPU seconds may stand beside others: of one thread, and not of a GPU. Older runs all were."""
-    return run.get("device", "cpu") == "cpu" and run.get("threads", 1) == 1
+def learning_curve(run: dict[str, Any], cost: float) -> list[tuple[int, float, float]]:
+    """(epoch, CPU seconds, validation NDCG@10) of each measurement of a run of `sequences.py`.
+
+    Args:
+        run: a row of its results.
+        cost: CPU seconds of an epoch, see `sequences_costs.py`.
+    """
+    every, last = run["settings"].get("measure_every", 1), run.get("epochs", len(run["curve"]))
+    epochs = [min(every * (place + 1), last) for place in range(len(run["curve"]))]
+    return [(epoch, cost * epoch, point[2]) for epoch, point in zip(epochs, run["curve"], strict=True)]
 
 
 def _processor() -> str:

@@ -2,8 +2,8 @@
 
     python benchmarks/curves.py
 
-A point is a measurement on the validation part: CPU seconds of training until then, NDCG@10; of the first seed, if it
-learnt on one thread.
+A point is a measurement on the validation part: CPU seconds of training until then, by what an epoch costs in
+results/sequences_costs.json, and NDCG@10; of the first seed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from _common import RESULTS, one_thread
+from _common import RESULTS, learning_curve
 from zhiyin.page import charts
 from zhiyin.page.style import CSS
 
@@ -22,17 +22,16 @@ MARGIN = 16
 
 
 def main() -> None:
-    runs = json.loads((RESULTS / "sequences.json").read_text(encoding="utf-8"))["runs"]
+    runs, costs = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("sequences", "sequences_costs"))
+    runs, costs = runs["runs"], costs["cpu"]
     sets = sorted({label.partition("/")[0] for label in runs})
     for name in sets:
         series = {}
         for label, seeds in runs.items():
             of, _, model = label.partition("/")
-            if of == name and not model.startswith("small:"):
-                first = seeds[min(seeds)]
-                points = [one for one in first["curve"] if one[1] > 0]
-                if points and one_thread(first):
-                    series[model] = ([one[1] for one in points], [one[2] for one in points])
+            if of == name and label in costs:
+                _, spent, accuracy = zip(*learning_curve(seeds[min(seeds)], costs[label]), strict=True)
+                series[model] = (spent, accuracy)
         drawn = charts.line(series, name, "CPU seconds of training", "validation NDCG@10", x_log=True).svg(720)
         drawn = re.sub(r'viewBox="0 0 (\S+) (\S+)"', _wider, drawn, count=1)
         start = drawn.index(">") + 1

@@ -7,7 +7,7 @@ ties in the order of the log, items of the history excluded, all items ranked. E
 and the test event of each user; the validation event says when to stop, and nothing but it chose the settings below.
 A model "anew" learns from the validation event too, for as many epochs as were best for the first seed without it.
 
-Times are of one thread: give the script one core (`taskset -c 0`). Rows of more threads, or of a GPU, show no times.
+Seconds are those of the day, the threads and the device; `sequences_costs.py` says what models cost beside each other.
 
 A run is of one set, label and seed, in a process of its own; it replaces its row of results/sequences.json and leaves
 the others. A curve point is (training seconds, CPU seconds, validation NDCG@10); measuring is not in the seconds.
@@ -158,7 +158,7 @@ def theirs(label: str, seed: int, folder: Path, python: str, seconds: float) -> 
     """Train the model of another library in an environment of its own, up to so many training seconds."""
     split = splitting.get("leave_last_out")().split(load(label.partition("/")[0], folder))
     given = {**PEERS[label], "seed": seed, "seconds": seconds, "epochs": PEER_EPOCHS, "patience": PEER_PATIENCE}
-    found = peer(split, _library(label), python, given)
+    found = peer(split, library_of(label), python, given)
     return {
         "settings": PEERS[label],
         "version": str(found["version"]),
@@ -189,7 +189,7 @@ def main() -> None:
     for label in chosen.runs:
         for seed in chosen.seeds:
             if label in PEERS:
-                python = pythons.get(_library(label))
+                python = pythons.get(library_of(label))
                 if python is None:
                     continue
                 row = theirs(label, seed, chosen.data, python, chosen.seconds)
@@ -207,7 +207,7 @@ def main() -> None:
             print(f"{label} seed {seed}: NDCG@10 {row['ndcg@10']['value']:.4f} HR@10 {row['hit_rate@10']['value']:.4f}")
 
 
-def _library(label: str) -> str:
+def library_of(label: str) -> str:
     """Whose model a label of `PEERS` is of."""
     return label.partition("/")[2].partition(" ")[0]
 

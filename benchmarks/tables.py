@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _common import one_thread
+from _common import learning_curve
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -169,30 +169,31 @@ REACHED = 0.10
 
 def sequences() -> str:
     """Each sequence model on each set: accuracy over seeds, and what training took."""
-    rows = []
+    rows, costs = [], result("sequences_costs")["cpu"]
     for label, seeds in _by_accuracy(result("sequences")["runs"]):
         name, _, model = label.partition("/")
         runs = list(seeds.values())
         cells = [_over([one[metric]["value"] for one in runs]) for metric in ("ndcg@10", "hit_rate@10")]
-        taken = _taken(_undisturbed(runs), name == "movielens-1m")
+        taken = _taken(runs[0], costs.get(label.removesuffix(" anew")), name == "movielens-1m")
         rows.append([f"**{name}**", model + _cut_short(runs[0]), *cells, len(runs), *taken])
     header = ["set", "model", "NDCG@10", "HR@10", "seeds"]
     header += ["CPU s an epoch", "CPU minutes to the best epoch", f"CPU s to {REACHED:.2f} on validation"]
     return table(header, rows, 2)
 
 
-def _taken(timed: dict[str, Any] | None, reaches: bool) -> list[str]:
+def _taken(run: dict[str, Any], cost: float | None, reaches: bool) -> list[str]:
     """CPU seconds of an epoch, CPU minutes to the best one, and CPU seconds to `REACHED` where that is asked for."""
-    if timed is None:
+    if cost is None:
         return ["–", "–", "–"]
-    to_best = (_to_best(timed["curve"])[1] if timed["curve"] else _cpu_all(timed)) / 60
-    reached = _reached(timed["curve"], REACHED) if reaches else None
-    return [seconds(_epoch_cpu(timed)), f"{to_best:.1f}", "–" if reached is None else seconds(reached)]
+    curve = learning_curve(run, cost)
+    to_best = cost * (_to_best(curve)[0] if curve else run["epochs"]) / 60
+    reached = _reached(curve, REACHED) if reaches else None
+    return [seconds(cost), f"{to_best:.1f}", "–" if reached is None else seconds(reached)]
 
 
 def sequences_short() -> str:
     """Sequence models beside the best simple ones, for the front page."""
-    rows = []
+    rows, costs = [], result("sequences_costs")["cpu"]
     classic = result("classics")["sets"]
     for label, seeds in _by_accuracy(result("sequences")["runs"]):
         name, _, model = label.partition("/")
@@ -215,8 +216,8 @@ def sequences_short() -> str:
         )
         shown += _cut_short(runs[0])
         cells = [f"{_mean([one[metric]['value'] for one in runs]):.4f}" for metric in ("ndcg@10", "hit_rate@10")]
-        timed = _undisturbed(runs)
-        minutes = "–" if timed is None else f"{_cpu_all(timed) / 60:.1f}"
+        cost = costs.get(label.removesuffix(" anew"))
+        minutes = "–" if cost is None else f"{cost * runs[0].get('epochs', len(runs[0]['curve'])) / 60:.1f}"
         rows.append([f"**{name}**", shown, *cells, minutes])
     for name in dict.fromkeys(row[0].strip("*") for row in rows):
         for model in ("ease", "item_knn bm25", "popularity"):
@@ -250,16 +251,6 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _epoch_cpu(run: dict[str, Any]) -> float:
-    """CPU seconds of an epoch."""
-    return run["epoch_cpu"] if "epoch_cpu" in run else _cpu_all(run) / run["epochs"]
-
-
-def _cpu_all(run: dict[str, Any]) -> float:
-    """CPU seconds of training."""
-    return run["cpu"] if "cpu" in run else run["curve"][-1][1]
-
-
 def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:
     """CPU seconds until this accuracy, on a straight line between measurements; None where it was not reached."""
     before = (0.0, 0.0, 0.0)
@@ -268,11 +259,6 @@ def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:
             return before[1] + (point[1] - before[1]) * (value - before[2]) / (point[2] - before[2])
         before = tuple(point)
     return None
-
-
-def _undisturbed(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The run of one thread whose epochs took the least CPU: those of others were stretched by what ran beside."""
-    return min(filter(one_thread, runs), key=_epoch_cpu, default=None)
 
 
 def sequences_choices() -> str:
