@@ -12,7 +12,7 @@ import pytest
 from zhiyin import models
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
-from zhiyin.models._newcomers import Lenders
+from zhiyin.models._newcomers import lean, lenders_of
 from zhiyin.models.base import load
 from zhiyin.run import Run
 
@@ -51,8 +51,7 @@ def table(joined: str = "added", gate: float = 0.0) -> TextItems:
 def leant(items: TextItems, neighbours: int = 2, known: list[bool] | None = None) -> np.ndarray:
     """(5, d) the vectors afterwards."""
     known = [True] * 5 if known is None else known
-    new = np.array([3, 4], np.int32)
-    Lenders.of(items, USES, np.array(known)).lean(items, new, neighbours, Run(threads=1))
+    lean(items, USES == 0, lenders_of(USES, np.array(known)), neighbours, Run(threads=1))
     found: np.ndarray = items.all().detach().numpy()
     return found
 
@@ -66,7 +65,7 @@ def test_half_of_it_is_told_and_half_its_nearest_neighbours() -> None:
     np.testing.assert_allclose(found[:3], whole)
 
 
-def test_what_like_no_other_is_stays_what_is_told_of_it() -> None:
+def test_an_item_like_no_other_stays_what_is_told_of_it() -> None:
     np.testing.assert_allclose(leant(table())[4], SAID[4])
 
 
@@ -94,6 +93,15 @@ def test_to_lean_twice_is_to_lean_once() -> None:
     items = table()
     first = leant(items).copy()
     np.testing.assert_array_equal(leant(items), first)
+
+
+def test_own_rows_that_training_hides_are_lent_all_the_same() -> None:
+    items = table()
+    items.hidden = 0.99
+    before = torch.random.get_rng_state()
+    lean(items.train(), USES == 0, lenders_of(USES, np.ones(5, bool)), 2, Run(threads=1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    np.testing.assert_array_equal(items.eval().all().detach().numpy(), leant(table()))
 
 
 def test_nobody_leans_on_what_is_not_known() -> None:
@@ -141,17 +149,17 @@ def fitted(data: Dataset, name: str = "sasrec", **options: Any) -> Any:
     [{}, {"text": "null_space"}, {"text": "none", "words": "title"}, {"words": "title", "gate": 3.0}],
     ids=["added", "null_space", "words", "gate"],
 )
-def test_an_item_leans_alike_from_the_start_or_when_it_comes_later(options: dict[str, Any], tmp_path: Path) -> None:
-    """It is on the shelf of items that were used, so that it is as far from what is told of it as from them."""
+def test_items_lean_from_the_start_and_when_they_come_later(options: dict[str, Any], tmp_path: Path) -> None:
+    """Those that are there stay what they are, and where there is nobody to lean on, an item is what is told of it."""
     early, late = fitted(world(n_new=6), **options), fitted(world(), **options)
     grown = late.with_items(catalogue(24, 6))
     np.testing.assert_array_equal(grown.item_vectors[:24], late.item_vectors)
     apart = fitted(world(n_new=6), **options, neighbours=0)
     assert (np.abs(early.item_vectors - apart.item_vectors).max(1) > 1e-4).tolist() == [False] * 24 + [True] * 6
     np.testing.assert_array_equal(grown.with_items(catalogue(30, 2)).item_vectors[:30], grown.item_vectors)
-    moved = late.with_catalogue(catalogue(24, 6))  # where there is nobody to lean on
-    said = moved.text_vectors(catalogue(24, 6).column("title").to_pylist())
-    np.testing.assert_allclose(moved.item_vectors, said, rtol=1e-4, atol=1e-6)
+    said = late.text_vectors(catalogue(24, 6).column("title").to_pylist())
+    assert (np.abs(grown.item_vectors[24:] - said).max(1) > 1e-4).all()
+    np.testing.assert_allclose(late.with_catalogue(catalogue(24, 6)).item_vectors, said, rtol=1e-4, atol=1e-6)
     early.save(tmp_path / "model")
     np.testing.assert_allclose(load(tmp_path / "model").item_vectors, early.item_vectors, rtol=1e-6)
 

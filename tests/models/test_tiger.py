@@ -240,7 +240,7 @@ class TestColdItems:
 
     @pytest.mark.parametrize("company", [0.5, 1.0])
     def test_who_may_be_expected_to_use_a_new_item_is_in_its_code(self, company: float) -> None:
-        """New items say what used ones say, so that they have the digits of those, and none of the last digit."""
+        """New items say what used ones say, so that they have the first digits of those."""
         titles = [f"{'red shoe' if item % 2 else 'green tea'}" for item in range(30)]
         items = pa.table({"item_id": [f"i{item:02d}" for item in range(30)], "title": titles})
         book = {"codebook": "residual_kmeans", "settings": {"levels": 1, "n_codes": 2}}

@@ -21,6 +21,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.encoders.base import item_table
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._newcomers import lean, lenders_of
 from zhiyin.models._tables import own_table
 from zhiyin.models._wishes import TOLD
 from zhiyin.run import Run
@@ -28,6 +29,7 @@ from zhiyin.run import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zhiyin.models._learning import SequenceLearner
     from zhiyin.models._sequences import SequenceRecommender
     from zhiyin.nn.encoder import Encoder
     from zhiyin.nn.reading import Reading
@@ -62,7 +64,7 @@ def replaced(model: M, items: pa.Table | Dataset, run: Run) -> M:
     return _over(model, ids, model.vocabulary.encode(ids.ids), *_read(model, table, run), run)
 
 
-def goes_on(begun: SequenceRecommender, reading: Reading, train: Dataset) -> Reading:
+def goes_on(begun: SequenceLearner, reading: Reading, train: Dataset) -> Reading:
     """The reading of events with which learning goes on from a model.
 
     Raises:
@@ -163,9 +165,8 @@ def _over(
     for name in _own_rows(model.net):
         own[name].copy_(_moved(state[name], place))
     found.net.to(next(model.net.parameters()).device)
-    new = np.flatnonzero(found.known & ~old).astype(np.int32)
-    if len(new):
-        found._lenders().lean(found.net.items, new, model.config.neighbours, run)
+    lenders = lenders_of(found.uses, found.known)
+    lean(found.net.items, found.known & ~old, lenders, model.config.neighbours, run)
     found._settle()
     return found
 

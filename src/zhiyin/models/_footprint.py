@@ -8,11 +8,11 @@ from zhiyin.data.histories import Histories
 from zhiyin.models._tables import N_CODES
 
 if TYPE_CHECKING:
-    from zhiyin.models._sequences import SequenceRecommender
+    from zhiyin.models._learning import SequenceLearner
     from zhiyin.nn.memory import Footprint
 
 
-def footprint(model: SequenceRecommender, histories: Histories) -> Footprint:
+def footprint(model: SequenceLearner, histories: Histories) -> Footprint:
     """The sizes of a model that is to learn from histories; one without attention says less."""
     from zhiyin.nn.items import SPARSE_FROM
     from zhiyin.nn.memory import Footprint

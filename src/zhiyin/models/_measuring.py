@@ -12,10 +12,10 @@ from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
 
 if TYPE_CHECKING:
-    from zhiyin.models._sequences import SequenceRecommender
+    from zhiyin.models._learning import SequenceLearner
 
 
-def measure(model: SequenceRecommender, validation: Cases, run: Run) -> Callable[[], float]:
+def measure(model: SequenceLearner, validation: Cases, run: Run) -> Callable[[], float]:
     """NDCG@10 on the validation cases, by the code that evaluation uses, of lists that are not filled up.
 
     What popularity adds to short ones is the same in each epoch; a net that says nothing would look good by it.
@@ -38,7 +38,7 @@ def measure(model: SequenceRecommender, validation: Cases, run: Run) -> Callable
     return measured
 
 
-def asked_for(model: SequenceRecommender, validation: Cases) -> Cases:
+def asked_for(model: SequenceLearner, validation: Cases) -> Cases:
     """The cases that ask for what is learnt: with `target_kind`, those with a target of that kind."""
     kind, wanted = validation.targets.kind, model.config.target_kind
     if wanted is None or kind is None:

@@ -7,101 +7,86 @@ are mapped to factors by nearest neighbours in Gantner et al. (ICDM 2010).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zhiyin.arrays import BoolVector, FloatMatrix, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, LongVector
 from zhiyin.encoders.base import unit
+from zhiyin.models._tables import own_table, share_of
 from zhiyin.retrieval.exact import search
 from zhiyin.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zhiyin.nn.items import ItemTable, PlainItems
+    from zhiyin.nn.items import ItemTable
 
 LENDERS = 65_536
 """Only so many items are leaned on, those used most: their rows are learnt best, and a search stays short."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lenders:
-    """Items that were used, on which others may lean."""
+def lean(table: ItemTable, new: BoolVector, lenders: LongVector, neighbours: int, run: Run) -> None:
+    """Give items of a table the rows with which they stand between what is told of them and their neighbours.
 
-    told: FloatMatrix
-    """(n, d) what is told of each, of length 1."""
-    whole: FloatMatrix
-    """(n, d) the vector of each."""
+    A vector becomes half what is told of it and half the mean of those of its neighbours, weighted by the cosine of
+    what is told. Where items have no row of their own, the table stays as it is.
 
-    @classmethod
-    def of(cls, table: ItemTable, uses: LongVector, known: BoolVector) -> Self:
-        """Those of a table.
-
-        Args:
-            table: as it is after learning.
-            uses: (n_items,) the events that taught each item's row.
-            known: (n_items,) the items of which anything is known.
-        """
-        used = np.flatnonzero((uses > 0) & known)
-        most = np.sort(used[np.argsort(-uses[used], kind="stable")[:LENDERS]])
-        rows = _numbers(most.astype(np.int32), table)
-        return cls(unit(_array(table.told(rows))), _array(table(rows)))
-
-    def lean(self, table: ItemTable, new: IntVector, neighbours: int, run: Run) -> None:
-        """Give items of a table the rows with which they stand between what is told of them and their neighbours.
-
-        A vector becomes half what is told of it and half the mean of those of its neighbours, weighted by the cosine
-        of what is told. Where items have no row of their own, the table stays as it is.
-
-        Args:
-            table: changed in place.
-            new: (m,) the items, which nobody used.
-            neighbours: so many; 0 for none, and then an item is what is told of it alone.
-            run: threads.
-        """
-        import torch
-
-        from zhiyin.models._tables import share_of
-
-        own, share = _rows_of(table), share_of(table)
-        if own is None or not len(new):
-            return
-        rows = _numbers(new, table)
-        asked = _array(table.told(rows))
-        found = self._between(asked, neighbours, run) if neighbours and len(self.told) else asked
-        with torch.no_grad():
-            own.weight[rows] = torch.from_numpy((found - asked)[:, -own.weight.shape[1] :]).to(own.weight)
-            if share is not None:
-                share[rows] = 1
-
-    def _between(self, asked: FloatMatrix, neighbours: int, run: Run) -> FloatMatrix:
-        """(m, d) the vectors of items of which this is told (m, d)."""
-        nearest, cosine = search(unit(asked), self.told, neighbours, run=run)
-        weight = np.nan_to_num(np.maximum(cosine, 0))
-        total = weight.sum(1, keepdims=True)
-        mean = np.einsum("mk,mkd->md", weight / np.maximum(total, np.finfo(np.float32).tiny), self.whole[nearest])
-        found: FloatMatrix = np.where(total > 0, (asked + mean) / 2, asked).astype(np.float32)
-        return found
-
-
-def _rows_of(table: ItemTable) -> PlainItems | None:
-    """The rows that items have of their own; None where they have none, or share pieces."""
-    from zhiyin.models._tables import own_table
-    from zhiyin.nn.items import PlainItems
-
-    own = own_table(table)
-    return own if isinstance(own, PlainItems) else None
-
-
-def _numbers(items: IntVector, table: ItemTable) -> Tensor:
-    """The numbers of items, where a table is."""
+    Args:
+        table: changed in place.
+        new: (n_items,) the items that nobody used.
+        lenders: (m,) the numbers of those that may be leaned on, see `lenders_of`.
+        neighbours: so many; 0 for none, and then an item is what is told of it alone.
+        run: threads.
+    """
     import torch
 
-    return torch.from_numpy(items.astype(np.int64)).to(next(table.parameters()).device)
+    from zhiyin.nn.items import PlainItems
+
+    own, share = own_table(table), share_of(table)
+    if not isinstance(own, PlainItems) or not new.any():
+        return
+    with torch.no_grad():  # and so without what training hides at random
+        rows, others = (_numbers(one, own.weight) for one in (np.flatnonzero(new), lenders))
+        told = found = _array(table.told(rows))
+        if neighbours and len(lenders):
+            found = _between(told, _array(table.told(others)), _array(table(others)), neighbours, run)
+        own.weight[rows] = torch.from_numpy((found - told)[:, -own.weight.shape[1] :]).to(own.weight)
+        if share is not None:
+            share[rows] = 1
+
+
+def lenders_of(uses: LongVector, known: BoolVector) -> LongVector:
+    """(m,) the items, in order, that were used (n_items,) most, of those that are known (n_items,)."""
+    used = np.flatnonzero((uses > 0) & known)
+    return np.sort(used[np.argsort(-uses[used], kind="stable")[:LENDERS]])
+
+
+def _between(told: FloatMatrix, theirs: FloatMatrix, whole: FloatMatrix, neighbours: int, run: Run) -> FloatMatrix:
+    """(m, d) the vectors of newcomers.
+
+    Args:
+        told: (m, d) what is told of each.
+        theirs: (n, d) what is told of those that they may lean on.
+        whole: (n, d) the vectors of those.
+        neighbours: so many.
+        run: threads.
+    """
+    nearest, cosine = search(unit(told), unit(theirs), neighbours, run=run)
+    weight = np.nan_to_num(np.maximum(cosine, 0))  # NaN where there are fewer
+    total = weight.sum(1, keepdims=True)
+    mean = np.einsum("mk,mkd->md", weight / np.maximum(total, np.finfo(np.float32).tiny), whole[nearest])
+    found: FloatMatrix = np.where(total > 0, (told + mean) / 2, told).astype(np.float32)
+    return found
+
+
+def _numbers(items: AnyArray, beside: Tensor) -> Tensor:
+    """The numbers of items, where another tensor is."""
+    import torch
+
+    return torch.from_numpy(items.astype(np.int64)).to(beside.device)
 
 
 def _array(vectors: Tensor) -> FloatMatrix:
-    found: FloatMatrix = vectors.detach().float().cpu().numpy()
+    found: FloatMatrix = vectors.float().cpu().numpy()
     return found

@@ -13,6 +13,8 @@ the code of the item that follows, and a search down the tree of codes finds the
   together with all items that training never met (LIGER: Yang et al., 2024). A model of codes alone can name such an
   item, as its code is in the tree, but seldom does: training never ended there.
 
+What codes say of the users of an item that nobody has used is what is to be expected by what it says.
+
 An item that neither says anything nor was used has a code under a first digit of its own, and is not listed, as nothing
 is known of it; one that says nothing but was used has such a code too, and is found like any other.
 """
