@@ -17,7 +17,7 @@ from zhiyin.page import charts
 from zhiyin.page.style import CSS
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-COLOURS = "<style>" + CSS + "svg{background:#fff;font-family:sans-serif}</style>"
+COLOURS = "<style>" + CSS + "svg{background:#fff;font:12px sans-serif}</style>"
 MARGIN = 16
 
 

@@ -7,18 +7,19 @@ stand beside each other by the seconds that were measured with them. So every mo
 same part of its set for one epoch, all of them in turn, round after round, on one thread; what counts is how many CPU
 seconds each takes for an event, beside an anchor before and after it, as the median over rounds. An epoch of the whole
 set costs that, times its events, times what the anchor took at its median. Other libraries learn for one whole epoch,
-in the last round.
+in the last round. A run replaces its own ratios in results/sequences_costs.json and leaves the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _common import write_results
+from _common import RESULTS, write_results
 from classics import load
 from sequences import ANEW, PEERS, RUNS, library_of, theirs
 from zhiyin import models, splitting
@@ -56,10 +57,12 @@ def main() -> None:
     chosen = parser.parse_args()
     pythons = dict(one.split("=", 1) for one in chosen.peer)
     parts = {name: part(name, chosen.data) for name in ANCHORS}
-    ratios: dict[str, list[float]] = {}
-    anchors: dict[str, list[float]] = {name: [] for name in ANCHORS}
+    ratios, anchors = known(chosen.runs)
+    names = {label.partition("/")[0] for label in chosen.runs}
     for turn in range(chosen.rounds):
         for name, anchor in ANCHORS.items():
+            if name not in names:
+                continue
             anchors[name].append(epoch(anchor, *parts[name]))
             for label in chosen.runs:
                 if label.partition("/")[0] != name:
@@ -74,6 +77,15 @@ def main() -> None:
                 ratios.setdefault(label, []).append(2 * found / sum(anchors[name][-2:]))
                 print(f"{turn} {label}: {found:.1f} s, anchor {anchors[name][-1]:.1f} s", flush=True)
                 write_results("sequences_costs", summary(ratios, anchors))
+
+
+def known(anew: list[str]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Ratios of earlier runs but for those that run anew, and the anchors of each set."""
+    file = RESULTS / "sequences_costs.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"ratios": {}, "anchors": {}}
+    ratios = {label: old for label, old in found["ratios"].items() if label not in anew}
+    kept = {label.partition("/")[0] for label in ratios}
+    return ratios, {name: found["anchors"].get(anchor, []) if name in kept else [] for name, anchor in ANCHORS.items()}
 
 
 def summary(ratios: dict[str, list[float]], anchors: dict[str, list[float]]) -> dict[str, Any]:

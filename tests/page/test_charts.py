@@ -88,6 +88,22 @@ def test_a_line_stops_at_what_cannot_be_shown() -> None:
     assert [one["x"] for one in values] == [1, 2, 4, 5]
 
 
+def test_no_two_of_twenty_lines_look_the_same_and_each_looks_like_its_legend() -> None:
+    chart = charts.line({f"model {k}": ([1, 2], [k, k + 1]) for k in range(20)}, "t", "x", "y")
+
+    def looks(kind: str) -> list[tuple[str | None, str | None]]:
+        groups = ET.fromstring(chart.svg()).iter(f"{SVG}g")
+        return [
+            (group.get("class"), one.get("stroke-dasharray"))
+            for group in groups
+            for one in group.findall(f"{SVG}{kind}")
+            if one.get("class") == "line"
+        ]
+
+    assert len(set(looks("path"))) == 20
+    assert looks("line") == looks("path")
+
+
 def test_a_long_line_is_thinned_but_keeps_its_peaks() -> None:
     points = [(float(k), math.sin(k / 50)) for k in range(20_000)]
     points[12_345] = (12_345.0, 99.0)

@@ -24,6 +24,7 @@ from zhiyin.page.drawing import (
 )
 from zhiyin.page.labels import place
 from zhiyin.page.scales import Scale, builder, linear, moment, number
+from zhiyin.page.style import N_COLOURS
 
 DASHES = ("none", "7 4", "2 3", "9 3 2 3", "5 2", "1 4", "12 4")
 MOST_POINTS = 500
@@ -96,7 +97,7 @@ class Line(Chart):
                 ground = y_scale.start
                 area = f"{path}L{x_scale(run[-1][0]):.1f} {ground:.1f}L{x_scale(run[0][0]):.1f} {ground:.1f}Z"
                 parts.append(tag("path", d=area, cls="area"))
-            parts.append(tag("path", d=path, cls="line", stroke_dasharray=DASHES[at % len(DASHES)]))
+            parts.append(tag("path", d=path, cls="line", stroke_dasharray=_dashes(at)))
         points = [point for run in runs for point in run]
         parts += [self._dot(one, x, y, x_scale, y_scale, len(points)) for x, y in _some(points)]
         return tag("g", "".join(parts), cls=colour(at))
@@ -141,8 +142,13 @@ def _extent(values: Iterable[float]) -> tuple[float, float]:
     return min(finite, default=math.inf), max(finite, default=-math.inf)
 
 
+def _dashes(at: int) -> str:
+    """The dashes of the `at`-th line; a colour that comes again comes with other dashes."""
+    return DASHES[(at + at // N_COLOURS) % len(DASHES)]
+
+
 def _stroke(at: int) -> str:
-    line = tag("line", x1=0, x2=22, y1=0, y2=0, cls="line", stroke_dasharray=DASHES[at % len(DASHES)])
+    line = tag("line", x1=0, x2=22, y1=0, y2=0, cls="line", stroke_dasharray=_dashes(at))
     return tag("g", line, cls=colour(at))
 
 
