@@ -57,16 +57,26 @@ def device_name(device: str | None) -> str:
     return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
 
 
-def learning_curve(run: dict[str, Any], cost: float) -> list[tuple[int, float, float]]:
+def learning_curve(run: dict[str, Any], cost: float) -> list[tuple[float, float, float]]:
     """(epoch, CPU seconds, validation NDCG@10) of each measurement of a run of `sequences.py`.
 
     Args:
         run: a row of its results.
         cost: CPU seconds of an epoch, see `sequences_costs.py`.
     """
-    every, last = run["settings"].get("measure_every", 1), run.get("epochs", len(run["curve"]))
-    epochs = [min(every * (place + 1), last) for place in range(len(run["curve"]))]
+    if "slice" in run["settings"]:  # measured within an epoch
+        epochs = [point[1] / run["epoch_cpu"] for point in run["curve"]]
+    else:
+        every = run["settings"].get("measure_every", 1)
+        epochs = [min(every * (place + 1), epochs_of(run)) for place in range(len(run["curve"]))]
     return [(epoch, cost * epoch, point[2]) for epoch, point in zip(epochs, run["curve"], strict=True)]
+
+
+def epochs_of(run: dict[str, Any]) -> float:
+    """How many epochs a run of `sequences.py` took; those of other libraries may end within one."""
+    if "slice" in run["settings"]:
+        return float(run["curve"][-1][1] / run["epoch_cpu"])
+    return float(run.get("epochs", len(run["curve"])))
 
 
 def _processor() -> str:

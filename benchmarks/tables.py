@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _common import learning_curve
+from _common import epochs_of, learning_curve
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -217,7 +217,7 @@ def sequences_short() -> str:
         shown += _cut_short(runs[0])
         cells = [f"{_mean([one[metric]['value'] for one in runs]):.4f}" for metric in ("ndcg@10", "hit_rate@10")]
         cost = costs.get(label.removesuffix(" anew"))
-        minutes = "–" if cost is None else f"{cost * runs[0].get('epochs', len(runs[0]['curve'])) / 60:.1f}"
+        minutes = "–" if cost is None else f"{cost * epochs_of(runs[0]) / 60:.1f}"
         rows.append([f"**{name}**", shown, *cells, minutes])
     for name in dict.fromkeys(row[0].strip("*") for row in rows):
         for model in ("ease", "item_knn bm25", "popularity"):

@@ -28,8 +28,11 @@ class Whitening:
     one that is more than noise."""
 
     @classmethod
-    def fit(cls, vectors: FloatMatrix, size: int) -> Whitening:
+    def fit(cls, vectors: FloatMatrix, size: int, scaled: bool = True) -> Whitening:
         """The `size` leading directions of vectors (n, d); rows of zeros say nothing and do not count.
+
+        With `scaled` false, directions keep their variances (principal components), so that what is alike in the ways
+        that tell most items apart stays alike.
 
         Raises:
             ConfigError: fewer than two different vectors came.
@@ -41,9 +44,9 @@ class Whitening:
         kept = int(np.count_nonzero(variances[:size] > SLIGHT * max(variances[0], 0)))
         if not kept or variances[0] <= 0:
             raise ConfigError(f"{len(told)} vectors came that say something, all alike; no direction tells them apart")
-        scaled = np.zeros((len(mean), size), np.float32)
-        scaled[:, :kept] = found[:, :kept] / np.sqrt(variances[:kept])
-        return cls(mean.astype(np.float32), scaled)
+        directions = np.zeros((len(mean), size), np.float32)
+        directions[:, :kept] = found[:, :kept] / (np.sqrt(variances[:kept]) if scaled else 1)
+        return cls(mean.astype(np.float32), directions)
 
     def apply(self, vectors: FloatMatrix) -> FloatMatrix:
         """(n, s) float32, rows of length 1; zeros for rows of zeros."""

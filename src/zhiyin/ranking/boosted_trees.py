@@ -1,0 +1,120 @@
+"""Boosted trees: the ranker to begin with; LightGBM, by pairs (LambdaRank) or by single rows.
+
+LambdaRank (Burges, MSR-TR-2010-82) pushes each pair of a wanted and an unwanted candidate apart by what swapping them
+would change of NDCG. Single rows learn a chance (log loss) or a value (squares).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+
+from zhiyin.arrays import DoubleVector
+from zhiyin.config import Config, Search, setting
+from zhiyin.errors import MissingExtra
+from zhiyin.ranking.base import Ranker, Rows, ordered
+from zhiyin.ranking.table import FeatureTable
+from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+class BoostedTreesConfig(Config):
+    """Settings of `boosted_trees`."""
+
+    objective: Literal["order", "chance", "value"] = "order"
+    """What is learnt: the order inside a query (LambdaRank), the chance of the label 1, or the label itself."""
+    n_trees: int = setting(500, ge=1, search=Search(100, 2_000, log=True))
+    """The most trees; with a validation part, learning stops before where it is best there."""
+    learning_rate: float = setting(0.05, gt=0, le=1, search=Search(0.01, 0.3, log=True))
+    """How much each tree counts."""
+    n_leaves: int = setting(31, ge=2, search=Search(7, 255, log=True))
+    """The most leaves of a tree."""
+    least_rows: int = setting(50, ge=1, search=Search(10, 1_000, log=True))
+    """A leaf has so many rows at least."""
+    features_a_tree: float = setting(0.8, gt=0, le=1, search=Search(0.3, 1.0))
+    """The part of the features that a tree may look at, drawn anew for each."""
+    regularization: float = setting(1.0, ge=0, search=Search(0.01, 100, log=True))
+    """L2 weight on the values of leaves."""
+    patience: int = setting(30, ge=1)
+    """Learning stops after so many trees without a better validation."""
+    balance: bool = False
+    """Whether wanted and unwanted rows count the same together; of use to `chance` alone, and it shifts chances."""
+
+
+class BoostedTrees(Ranker):
+    """Gradient boosted decision trees; missing values and categories as they are."""
+
+    config: BoostedTreesConfig
+    learns = ("trees",)
+    trees: list[str]
+    """The model as LightGBM writes it, in one text."""
+    _booster: Any = None
+
+    def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
+        lightgbm, own = _lightgbm(), self.config
+        data = self._data(rows)
+        kept = [] if validation is None else [self._data(validation, data)]
+        stop = [lightgbm.early_stopping(own.patience, verbose=False)] if kept else []
+        self._booster = lightgbm.train(
+            self._parameters(run), data, num_boost_round=own.n_trees, valid_sets=kept, callbacks=stop
+        )
+        logger.info("%s: %d trees", self.name, self._booster.best_iteration or own.n_trees)
+        self.trees = [self._booster.model_to_string(num_iteration=self._booster.best_iteration or -1)]
+        self.derive()
+
+    def derive(self) -> None:
+        """Make what is not saved."""
+        self._booster = _lightgbm().Booster(model_str=self.trees[0])
+
+    def _data(self, rows: Rows, like: Any = None) -> Any:
+        table = rows.features
+        groups = np.diff(table.offsets) if self.config.objective == "order" else None
+        return _lightgbm().Dataset(
+            table.values,
+            rows.label,
+            weight=rows.weight,
+            group=None if groups is None else groups[groups > 0],
+            reference=like,
+            categorical_feature=table.categories,
+            free_raw_data=False,
+            params={"verbosity": -1},
+        )
+
+    def _parameters(self, run: Run) -> dict[str, Any]:
+        own = self.config
+        objective = {"order": "lambdarank", "chance": "binary", "value": "regression"}[own.objective]
+        metric = {"order": "ndcg", "chance": "binary_logloss", "value": "l2"}[own.objective]
+        return {
+            "objective": objective,
+            "metric": metric,
+            "eval_at": [10],
+            "learning_rate": own.learning_rate,
+            "num_leaves": own.n_leaves,
+            "min_data_in_leaf": own.least_rows,
+            "feature_fraction": own.features_a_tree,
+            "lambda_l2": own.regularization,
+            "is_unbalance": own.balance and own.objective == "chance",
+            "num_threads": run.threads,
+            "seed": int(run.generator(self.name).integers(2**31)),
+            "deterministic": True,
+            "verbosity": -1,
+        }
+
+    def _predict(self, features: FeatureTable) -> DoubleVector:
+        found: DoubleVector = np.asarray(self._booster.predict(features.values, num_threads=1), np.float64)
+        return found
+
+    def importance(self) -> dict[str, float]:
+        """By how much splits on a feature bettered what is learnt."""
+        return ordered(self.features, self._booster.feature_importance("gain"))
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtra("rank", "lightgbm", "boosted_trees") from None
+    return lightgbm

@@ -1,0 +1,197 @@
+"""How much a person is drawn to what an item is: its categories, its creator, its price, by what they did until now.
+
+Of each value of a column (a genre, an author, a band of prices) a person has a share of interest, the part of their
+events that are on items with it, and one in which older events fade by half every `half_life` days. A candidate's
+affinity is the mean share of its own values. Where values (ratings) are known, an opinion is how much better than usual
+the person rates such items.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pydantic import field_validator
+from scipy import sparse
+
+from zhiyin.arrays import AnyArray, DoubleVector, FloatVector, LongVector
+from zhiyin.config import Config, names, setting
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.models._columns import Column
+from zhiyin.ranking._events import since
+from zhiyin.ranking.candidates import Candidates
+from zhiyin.ranking.features.activity import mean_of
+from zhiyin.ranking.features.base import Family
+from zhiyin.run import Run
+
+DAY = 86_400_000_000
+
+TEXTS = (
+    "item_id",
+    "user_id",
+    "title",
+    "text",
+    "description",
+    "abstract",
+    "image",
+    "audio",
+    "available_from",
+    "available_until",
+)
+"""Columns of the catalogue that are no attributes."""
+
+PRIOR = 2.0
+"""So many events of the usual value are added to an opinion, which few events would make extreme."""
+
+logger = logging.getLogger(__name__)
+
+
+class AffinityConfig(Config):
+    """Settings of `affinity`."""
+
+    columns: tuple[str, ...] = ()
+    """Columns of the catalogue; none: all that items share values of, but for texts."""
+    half_life: float = setting(30.0, gt=0)
+    """In so many days an event counts half."""
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return names(value)
+
+
+class Affinity(Family):
+    """Shares of interest, old and new, opinions, and how long ago, for each column of attributes."""
+
+    config: AffinityConfig
+    learns = ("attributes",)
+    attributes: list[str]
+    """The columns that are read."""
+    _values: dict[str, sparse.csr_array]
+    """(n_items, n_values) the values of each item, with its share of each."""
+
+    def suits(self, train: Dataset) -> bool:
+        """Whether items share any attribute."""
+        return bool(self.config.columns or shared_columns(train.item_table))
+
+    def _fit(self, train: Dataset, run: Run) -> None:
+        columns = self.config.columns or tuple(shared_columns(train.item_table))
+        self._values = {name: values_of(train.item_table, name) for name in columns}
+        self.attributes = list(columns)
+
+    def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
+        found: dict[str, AnyArray] = {}
+        for name, values in self._values.items():
+            found |= self._of_column(name, Ties.of(values, candidates), candidates)
+        return found
+
+    def _of_column(self, name: str, ties: Ties, candidates: Candidates) -> dict[str, AnyArray]:
+        past, owner, now = candidates.queries.histories, candidates.owner(), candidates.now()
+        whose, strength = past.owner(), past.strength().astype(np.float64)
+        count = ties.summed(strength)
+        found: dict[str, AnyArray] = {f"interest in its {name}": _divided(count, _per_person(strength, past)[owner])}
+        if past.time is not None and candidates.queries.now is not None:
+            age = np.nan_to_num(since(past.time, now[whose], DAY))
+            fresh = strength * np.exp2(-age / self.config.half_life)
+            recent = _divided(ties.summed(fresh), _per_person(fresh, past)[owner])
+            found[f"recent interest in its {name}"] = recent
+            found[f"days since its {name}"] = since(ties.latest(past.time), now[owner], DAY)
+        if past.value is not None:
+            above = np.nan_to_num(past.value - mean_of(whose, past.value, len(past))[whose])
+            found[f"opinion of its {name}"] = ties.summed(above) / (count + PRIOR)
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ties:
+    """Which events of a history share a value with which candidates of its query.
+
+    A key is a query and a value; events have some, and candidates have some of those.
+    """
+
+    n: int
+    """Candidates."""
+    n_keys: int
+    event: LongVector
+    """(m,) an event, once for each of its values."""
+    key: LongVector
+    """(m,) the key of it and that value."""
+    share: FloatVector
+    """(m,) how much of its item that value is."""
+    pair: LongVector
+    """(k,) a candidate, once for each of its values that its history has, too."""
+    key_of_pair: LongVector
+    """(k,)."""
+    share_of_pair: FloatVector
+    """(k,)."""
+
+    @classmethod
+    def of(cls, values: sparse.csr_array, candidates: Candidates) -> Ties:
+        """By the values (n_items, n_values) of items."""
+        past, size = candidates.queries.histories, values.shape[1]
+        event, value, share = entries(values, past.item)
+        keys, key = np.unique(past.owner()[event].astype(np.int64) * size + value, return_inverse=True)
+        pair, value, share_of_pair = entries(values, candidates.item)
+        wanted = candidates.owner()[pair].astype(np.int64) * size + value
+        at = np.searchsorted(keys, wanted)
+        there = np.append(keys, -1)[at] == wanted
+        return cls(len(candidates), len(keys), event, key, share, pair[there], at[there], share_of_pair[there])
+
+    def summed(self, of_events: AnyArray) -> DoubleVector:
+        """(n,) what events (n_events,) come to for each candidate: summed by value, the mean over its values."""
+        sums = np.bincount(self.key, of_events[self.event] * self.share, self.n_keys)
+        return np.asarray(np.bincount(self.pair, sums[self.key_of_pair] * self.share_of_pair, self.n), np.float64)
+
+    def latest(self, time: LongVector) -> LongVector:
+        """(n,) the last time of an event that shares a value; `NO_TIME` without any."""
+        last, found = np.full(self.n_keys, NO_TIME), np.full(self.n, NO_TIME)
+        np.maximum.at(last, self.key, time[self.event])
+        np.maximum.at(found, self.pair, last[self.key_of_pair])
+        return found
+
+
+def _per_person(of_events: AnyArray, past: Histories) -> DoubleVector:
+    return np.asarray(np.bincount(past.owner(), of_events, len(past)), np.float64)
+
+
+def shared_columns(table: pa.Table, what: str = "item") -> list[str]:
+    """The columns of a table of `what` that say something of one which they say of others, too."""
+    found = []
+    for name in table.column_names:
+        if name in (*IDS, *TEXTS, *UNTIL):
+            continue
+        try:
+            Column.fit(table, name, what)
+        except (ConfigError, DataError) as error:
+            logger.info("column %r makes no features: %s", name, error)
+        else:
+            found.append(name)
+    return found
+
+
+def values_of(table: pa.Table, name: str) -> sparse.csr_array:
+    """(n_items, n_values) float32 the values of a column, each with its share of the item; unknown ones left out."""
+    column = Column.fit(table, name, "item")
+    rows, numbers, shares = column.shares(table, "item")
+    known = numbers < column.size - 1
+    parts = (shares[known], (rows[known], numbers[known]))
+    return sparse.csr_array(parts, shape=(table.num_rows, column.size - 1))
+
+
+def entries(values: sparse.csr_array, rows: AnyArray) -> tuple[LongVector, AnyArray, AnyArray]:
+    """(m,) each: the place of a row among `rows`, a value that it has, and its share."""
+    lengths = np.diff(values.indptr)[rows]
+    which = np.repeat(np.arange(len(rows)), lengths)
+    ends = np.cumsum(lengths)
+    flat = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(values.indptr[rows] - (ends - lengths), lengths)
+    return which, values.indices[flat], values.data[flat]
+
+
+def _divided(part: DoubleVector, whole: DoubleVector) -> DoubleVector:
+    """(n,) NaN where there is nothing to divide by."""
+    found: DoubleVector = np.divide(part, whole, where=whole > 0, out=np.full(len(part), np.nan))
+    return found

@@ -1,0 +1,76 @@
+"""How much an item was used until now: of late, before, and since when it is there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray, DoubleVector, LongVector
+from zhiyin.config import Config
+from zhiyin.data.dataset import Dataset
+from zhiyin.ranking._events import EventsByKey, since
+from zhiyin.ranking.candidates import Candidates
+from zhiyin.ranking.features.base import Family, numbers
+from zhiyin.run import Run
+
+DAY = 86_400_000_000
+
+
+class PopularityConfig(Config):
+    """Settings of `popularity`."""
+
+    windows: tuple[float, ...] = (1.0, 7.0, 30.0)
+    """The lengths of the windows before now, in days, whose events are counted."""
+
+
+class Popularity(Family):
+    """Counts of an item's events before now, in windows and altogether, their trend, and the item's age."""
+
+    config: PopularityConfig
+    learns = ("item", "time", "n_items")
+    item: AnyArray
+    """(n_events,)."""
+    time: LongVector
+    """(n_events,) zeros where times are not known."""
+    n_items: LongVector
+    """(1,)."""
+    _events: EventsByKey
+
+    def _fit(self, train: Dataset, run: Run) -> None:
+        self.item, self.n_items = train.histories.item, np.array([train.n_items])
+        told = train.clock == "time" and train.histories.time is not None
+        self.time = train.histories.time if told else np.zeros(train.n_events, np.int64)  # type: ignore[assignment]
+        self.derive()
+
+    def derive(self) -> None:
+        """Make what is not saved."""
+        self._events = EventsByKey.of(self.item, self.time, int(self.n_items[0]))
+
+    def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
+        item, now = candidates.item, candidates.now()[candidates.owner()]
+        whole = self._events.before(item, now)
+        found = {"events of the item": numbers(whole)}
+        if len(self._events.moments) < 2:
+            return found
+        age = since(self._events.first(item), now, DAY)
+        found["days since the item's first event"] = np.where(age > 0, age, np.nan)
+        if (now == np.iinfo(np.int64).max).all():
+            now = np.full(len(now), self._events.moments[-1] + 1)
+        for days in self.config.windows:
+            recent = self._events.between(item, _ago(now, days), now)
+            found[f"events of the item, last {days:g} days"] = numbers(recent)
+        if len(self.config.windows) > 1:
+            found["trend of the item"] = self._trend(item, now)
+        return found
+
+    def _trend(self, item: AnyArray, now: LongVector) -> DoubleVector:
+        """(n,) events a day in the shortest window beside the longest, logarithm of the ratio with one event more."""
+        short, long = min(self.config.windows), max(self.config.windows)
+        fast, slow = (self._events.between(item, _ago(now, days), now) for days in (short, long))
+        found: DoubleVector = np.log((fast + 1) / (slow * short / long + 1))
+        return found
+
+
+def _ago(now: LongVector, days: float) -> LongVector:
+    """(n,) the moments so many days before."""
+    found: LongVector = now - int(days * DAY)
+    return found
