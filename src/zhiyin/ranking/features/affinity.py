@@ -30,19 +30,9 @@ from zhiyin.run import Run
 
 DAY = 86_400_000_000
 
-TEXTS = (
-    "item_id",
-    "user_id",
-    "title",
-    "text",
-    "description",
-    "abstract",
-    "image",
-    "audio",
-    "available_from",
-    "available_until",
-)
-"""Columns of the catalogue that are no attributes."""
+IDS, TEXTS = ("item_id", "user_id"), ("title", "text", "description", "abstract", "image", "audio")
+UNTIL = ("available_from", "available_until")
+"""Columns of a table that are no attributes."""
 
 PRIOR = 2.0
 """So many events of the usual value are added to an opinion, which few events would make extreme."""
