@@ -69,6 +69,17 @@ def test_the_candidates_of_a_query_are_what_they_are_in_a_batch(family: str, wor
             np.testing.assert_allclose(column, part, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("family", DEFAULT)
+def test_a_query_that_says_less_has_the_same_columns(family: str, world: Dataset) -> None:
+    fitted = features.get(family)().fit(world)
+    bare = Queries.encode([Query.of(world.items.decode([1, 2])), Query.of([])], world.items)
+    told = world.queries(np.array([0, 1]))
+    pairs = [Candidates(one, np.array([0, 1, 2]), np.array([0, 1], np.int32)) for one in (bare, told)]
+    less, more = (fitted.columns(one) for one in pairs)
+    assert list(less) == list(more) == fitted.names
+    assert [one.dtype for one in less.values()] == [one.dtype for one in more.values()]
+
+
 def test_a_query_that_a_person_writes_has_the_features_of_the_same_case(world: Dataset, asked: Candidates) -> None:
     made = Features().fit(world)
     offline = made.table(asked)

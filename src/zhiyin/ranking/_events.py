@@ -35,11 +35,14 @@ class EventsByKey:
             time: (n_events,).
             n_keys: how many keys there are.
         """
-        order = np.lexsort((time, key))
+        return cls.sorted(offsets_of(np.bincount(key, minlength=n_keys)), time[np.lexsort((time, key))])
+
+    @classmethod
+    def sorted(cls, offsets: LongVector, time: LongVector) -> EventsByKey:
+        """From times that rise within each key."""
         moments = np.unique(time)
-        at = np.searchsorted(moments, time[order])
-        place = key[order].astype(np.int64) * (len(moments) + 1) + at
-        return cls(offsets_of(np.bincount(key, minlength=n_keys)), time[order], moments, place)
+        key = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        return cls(offsets, time, moments, key * (len(moments) + 1) + np.searchsorted(moments, time))
 
     def before(self, key: AnyArray, moment: AnyArray) -> LongVector:
         """(n,) how many events of each key came before each moment."""

@@ -6,6 +6,7 @@ probabilities are here, once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -50,9 +51,14 @@ class Ranker(Component):
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, or lists of text."""
 
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Names of all attributes to save."""
+        return ("features", *self.learns)
+
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        self.features: tuple[str, ...] = ()
+        self.features: list[str] = []
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         raise NotImplementedError
@@ -60,6 +66,9 @@ class Ranker(Component):
     def _predict(self, features: FeatureTable) -> DoubleVector:
         """(n,) the higher, the better."""
         raise NotImplementedError
+
+    def derive(self) -> None:
+        """Make from what was learnt what is not saved."""
 
     def fit(self, rows: Rows, validation: Rows | None = None, run: Run | None = None) -> Self:
         """Learn from rows; with `validation`, stop where it is best there.
@@ -78,7 +87,7 @@ class Ranker(Component):
             validation = Rows(validation.features.as_named(rows.features.names), validation.label, validation.weight)
             if not len(validation.label) or (validation.label == validation.label[0]).all():
                 validation = None
-        self.features = rows.features.names
+        self.features = list(rows.features.names)
         self._fit(rows, validation, run or Run())
         return self
 
@@ -100,7 +109,7 @@ class Ranker(Component):
         return {}
 
 
-def ordered(names: tuple[str, ...], amounts: AnyArray) -> dict[str, float]:
+def ordered(names: Sequence[str], amounts: AnyArray) -> dict[str, float]:
     """Names by amounts, the largest first, as parts of their sum."""
     total = float(np.sum(amounts)) or 1.0
     order = np.argsort(-np.asarray(amounts), kind="stable")

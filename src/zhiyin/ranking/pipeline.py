@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -21,8 +22,11 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMat
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries
+from zhiyin.data.recommendations import Reason
 from zhiyin.errors import DataError
-from zhiyin.models.base import Recommender
+from zhiyin.models.base import Recommender, load
+from zhiyin.ranking._saved import load as load_part
+from zhiyin.ranking._saved import save
 from zhiyin.ranking.base import Ranker, Rows
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
@@ -73,6 +77,10 @@ class PipelineConfig(Config):
     """At most so many events are asked for in the ranker's training, drawn at random."""
     max_history: int = setting(200, ge=1)
     """A case of the ranker's training has so many latest events at most."""
+
+    repeats: Literal["exclude", "allow"] = "exclude"
+    """Whether items of the history are candidates, too, in the ranker's training; with `allow`, ask the pipeline with
+    `exclude_seen=False`."""
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -158,7 +166,7 @@ class Pipeline(Recommender):
         parts, step = [], self._rows(run)
         for start in range(0, len(cases), step):
             some = cases.take(np.arange(start, min(len(cases), start + step)))
-            found = self._retrieved(some.queries, True, None)
+            found = self._retrieved(some.queries, self.config.repeats == "exclude", None)
             label = _among(found, some)
             hit = np.bincount(found.owner(), label, len(some)) > 0
             if hit.any():
@@ -216,23 +224,41 @@ class Pipeline(Recommender):
         scores[found.owner(), found.item] = self.ranker.predict(self.features.table(found))
         return scores
 
-    def _score_of(self, queries: Queries, items: IntVector) -> FloatMatrix:
-        n = len(items)
-        pairs = Candidates(queries, np.arange(len(queries) + 1, dtype=np.int64) * n, np.tile(items, len(queries)))
-        columns = {
-            f"{SCORE}{name}": _finite(one._score_of(queries, items).ravel())
-            for name, one in zip(self._names(), self.retrievers, strict=True)
-        }
-        found = self.ranker.predict(self.features.table(pairs.with_columns(**columns)))
-        return found.reshape(len(queries), n).astype(np.float32)
+    def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
+        """Those of the retrievers, each in standard deviations of its scores: why an item came before the ranker."""
+        total = np.zeros((query.histories.n_events, len(items)), np.float32)
+        for one in self.retrievers:
+            scores = one._score(query)[0]
+            known = np.isfinite(scores)
+            spread = float(scores[known].std()) if known.any() else 0.0
+            if spread > 0:
+                total += np.where(known[items], one._contributions(query, items), 0) / spread
+        return total
 
-    def _score_pairs(self, queries: Queries, items: IntVector) -> FloatVector:
-        pairs = Candidates(queries, np.arange(len(queries) + 1, dtype=np.int64), items)
-        columns = {
-            f"{SCORE}{name}": _finite(one._score_pairs(queries, items))
-            for name, one in zip(self._names(), self.retrievers, strict=True)
-        }
-        return self.ranker.predict(self.features.table(pairs.with_columns(**columns))).astype(np.float32)
+    def _general_reason(self, item: int, query: Queries) -> Reason | None:
+        reasons = (one._general_reason(item, query) for one in self.retrievers)
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def _common(self, item: int, other: int) -> str | None:
+        said = (one._common(item, other) for one in self.retrievers)
+        return next((text for text in said if text is not None), None)
+
+    # ------------------------------------------------------------------ saved form
+
+    def _write(self, folder: Path) -> None:
+        for at, one in enumerate(self.retrievers):
+            one.save(folder / "sources" / f"{at:02d}")
+        self.features.save(folder / "features")
+        save(self.ranker, folder / "ranker")
+
+    def _read(self, folder: Path) -> None:
+        self.retrievers = [load(folder / "sources" / f"{at:02d}") for at in range(len(self.config.sources))]
+        for one in self.retrievers:
+            if one.vocabulary != self.vocabulary:
+                raise DataError(f"{folder} is damaged: its {one.name} knows other items; save the pipeline anew")
+        self._named()
+        self.features = Features.load(folder / "features", self.config.features)
+        self.ranker = load_part(folder / "ranker", "ranking", "ranker", ranking.get)
 
 
 def _made(source: Source, epochs: int | None = None) -> Recommender:

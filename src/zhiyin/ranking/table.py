@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import DataError
 from zhiyin.ranking import features
+from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
 from zhiyin.run import Run
@@ -120,6 +122,25 @@ class Features:
         if not self.families:
             raise DataError(f"{train.name!r} has nothing for any of the features that were asked for")
         return self
+
+    def save(self, folder: Path) -> None:
+        """Write each family to a folder of its own, in a folder that is there."""
+        for at, one in enumerate(self.families):
+            save(one, folder / f"{at:02d}")
+
+    @classmethod
+    def load(cls, folder: Path, config: FeaturesConfig) -> Self:
+        """Open what `save` wrote.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        made = cls(config)
+        places = sorted(one for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+        made.families = [load(one, "features", "family of features", features.get) for one in places]
+        if not made.families:
+            raise DataError(f"{folder} holds no features; save the model anew")
+        return made
 
     def table(self, candidates: Candidates) -> FeatureTable:
         """The features of candidates."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import field_validator
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, DoubleVector, FloatVector, LongVector
+from zhiyin.arrays import AnyArray, DoubleVector, FloatVector, LongVector, offsets_of
 from zhiyin.config import Config, names, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME, Histories
@@ -58,11 +58,14 @@ class Affinity(Family):
     """Shares of interest, old and new, opinions, and how long ago, for each column of attributes."""
 
     config: AffinityConfig
-    learns = ("attributes",)
+    learns = ("attributes", "values", "widths")
     attributes: list[str]
     """The columns that are read."""
-    _values: dict[str, sparse.csr_array]
-    """(n_items, n_values) the values of each item, with its share of each."""
+    values: sparse.csr_array
+    """(n_items, n_values) float32 the values of all columns that each item has, with its share of each."""
+    widths: LongVector
+    """(n_columns,) how many of the values are of each column."""
+    _of: dict[str, sparse.csr_array]
 
     def suits(self, train: Dataset) -> bool:
         """Whether items share any attribute."""
@@ -70,12 +73,19 @@ class Affinity(Family):
 
     def _fit(self, train: Dataset, run: Run) -> None:
         columns = self.config.columns or tuple(shared_columns(train.item_table))
-        self._values = {name: values_of(train.item_table, name) for name in columns}
-        self.attributes = list(columns)
+        found = [values_of(train.item_table, name) for name in columns]
+        self.attributes, self.widths = list(columns), np.array([one.shape[1] for one in found], np.int64)
+        self.values = sparse.csr_array(sparse.hstack(found, "csr"))
+        self.derive()
+
+    def derive(self) -> None:
+        """Make what is not saved."""
+        starts, by_value = offsets_of(self.widths), self.values.tocsc()
+        self._of = {name: by_value[:, starts[at] : starts[at + 1]].tocsr() for at, name in enumerate(self.attributes)}
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
         found: dict[str, AnyArray] = {}
-        for name, values in self._values.items():
+        for name, values in self._of.items():
             found |= self._of_column(name, Ties.of(values, candidates), candidates)
         return found
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import field_validator
 
-from zhiyin.arrays import AnyArray
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix
+from zhiyin.artifacts import to_json
 from zhiyin.config import Config, names, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.vocabulary import Vocabulary
@@ -41,9 +43,16 @@ class Attributes(Family):
     """Numbers as they are, texts as categories (the first value of a list); of a person by id, or by context."""
 
     config: AttributesConfig
-    _items: dict[str, AnyArray]
-    _users: dict[str, AnyArray]
-    _columns_of_users: dict[str, Column]
+    learns = ("of_items", "of_users", "told", "people")
+    of_items: FloatMatrix
+    """(n_items, a) float32 numbers, or the numbers of categories; NaN where not known."""
+    of_users: FloatMatrix
+    """(n_users, b) the same."""
+    told: list[str]
+    """The columns, those of items first, as JSON: the side, the name and the texts that are told apart."""
+    people: list[str]
+    """The users' ids; none where nothing is told of them."""
+    _sides: dict[str, list[Column]]
     _ids: Vocabulary
 
     def suits(self, train: Dataset) -> bool:
@@ -55,14 +64,19 @@ class Attributes(Family):
     def _fit(self, train: Dataset, run: Run) -> None:
         items = self.config.items or self._usable(train.item_table, "item")
         users = self.config.users or self._usable(train.user_table, "user")
-        self._items = {name: _read(train.item_table, name, "item")[0] for name in items}
-        self._columns_of_users = {name: Column.fit(train.user_table, name, "user") for name in users}
-        self._users = {name: _read(train.user_table, name, "user")[0] for name in users}
-        self._sizes = {
-            **{f"{name} of the item": _size(column) for name, column in self._items.items()},
-            **{f"{name} of the person": _size(column) for name, column in self._users.items()},
-        }
-        self._ids = train.users
+        sides = {"item": (train.item_table, items), "user": (train.user_table, users)}
+        fitted = {what: [Column.fit(table, name, what) for name in named] for what, (table, named) in sides.items()}
+        self.of_items, self.of_users = (_read(table, fitted[what], what) for what, (table, _) in sides.items())
+        self.told = [to_json([what, one.to_dict()]) for what, columns in fitted.items() for one in columns]
+        self.people = train.users.ids.to_pylist() if users else []
+        self.derive()
+
+    def derive(self) -> None:
+        """Make what is not saved."""
+        self._ids, self._sides = Vocabulary(self.people), {"item": [], "user": []}
+        for one in self.told:
+            what, content = json.loads(one)
+            self._sides[what].append(Column.from_dict(content))
 
     def _usable(self, table: pa.Table, what: str) -> tuple[str, ...]:
         found = {name: Column.fit(table, name, what) for name in shared_columns(table, what)}
@@ -72,58 +86,54 @@ class Attributes(Family):
     @property
     def sizes(self) -> Mapping[str, int]:
         """How many values each column of categories may have."""
-        return {name: size for name, size in self._sizes.items() if size}
+        named = {what: [one for one in columns if one.values is not None] for what, columns in self._sides.items()}
+        found = {f"{one.name} of the item": one.size for one in named["item"]}
+        return found | {f"{one.name} of the person": one.size for one in named["user"]}
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
-        found = {f"{name} of the item": column[candidates.item] for name, column in self._items.items()}
-        if self._users:
-            found |= {f"{name} of the person": column for name, column in self._of_people(candidates).items()}
-        return found
+        found = {
+            f"{one.name} of the item": _typed(self.of_items[candidates.item, at], one)
+            for at, one in enumerate(self._sides["item"])
+        }
+        return found | self._of_people(candidates)
 
     def _of_people(self, candidates: Candidates) -> dict[str, AnyArray]:
-        queries, owner = candidates.queries, candidates.owner()
-        known = queries.users is not None
-        row = self._ids.encode(list(queries.users or ())) if known else np.full(len(queries), -1, np.int32)
-        found = {}
-        for name, column in self._users.items():
-            empty = np.nan if column.dtype.kind == "f" else -1
-            values = np.where(row >= 0, column[row], empty).astype(column.dtype)
-            if name in queries.context:
-                values = self._told(name, queries.context[name], values)
-            found[name] = values[owner]
+        queries, found = candidates.queries, {}
+        row = self._ids.encode(list(queries.users or [""] * len(queries)))
+        for at, one in enumerate(self._sides["user"]):
+            values = np.full(len(queries), np.nan, np.float32)
+            values[row >= 0] = self.of_users[row[row >= 0], at]
+            if one.name in queries.context:
+                given, said = _said(one, queries.context[one.name])
+                values = np.where(given, said, values)
+            found[f"{one.name} of the person"] = _typed(values[candidates.owner()], one)
         return found
 
-    def _told(self, name: str, said: AnyArray, values: AnyArray) -> AnyArray:
-        """The values with those that queries say in their context."""
-        given = np.array([one is not None for one in said.tolist()])
-        if not given.any():
-            return values
-        column = self._columns_of_users[name]
-        if values.dtype.kind == "f":
-            told = np.array([np.nan if one is None else float(one) for one in said.tolist()], np.float32)
-        else:
-            table = pa.table({name: pa.array([None if one is None else str(one) for one in said.tolist()])})
-            told = _first(column, table, "user")
-        return np.where(given, told, values).astype(values.dtype)
 
-
-def _read(table: pa.Table, name: str, what: str) -> tuple[AnyArray, Column]:
-    """(n_rows,) numbers, or the categories of texts."""
-    column = Column.fit(table, name, what)
+def _said(column: Column, values: AnyArray) -> tuple[BoolVector, AnyArray]:
+    """(n,) whether a query says anything of a column, and what."""
+    given, bucket = column.told(values)
     if column.values is not None:
-        return _first(column, table, what), column
-    numbers = pc.fill_null(table.column(name).cast(pa.float32(), safe=False), np.nan)
-    return np.asarray(numbers), column
+        return given, np.where(bucket < column.size - 1, bucket, np.nan)
+    return given, np.array([float(one) if told else np.nan for one, told in zip(values.tolist(), given, strict=True)])
 
 
-def _first(column: Column, table: pa.Table, what: str) -> AnyArray:
-    """(n_rows,) the first known value of each row, -1 where there is none."""
-    rows, numbers = column.entries(table, what)
-    found = np.full(table.num_rows, -1, np.int32)
-    found[rows[::-1]] = numbers[::-1]
-    found[found == column.size - 1] = -1
+def _typed(values: AnyArray, column: Column) -> AnyArray:
+    """Numbers as they are; categories as whole numbers, -1 where not known."""
+    if column.values is None:
+        return values
+    return np.where(np.isnan(values), -1, values).astype(np.int32)
+
+
+def _read(table: pa.Table, columns: Sequence[Column], what: str) -> FloatMatrix:
+    """(n_rows, n_columns) numbers, and the first known category of texts."""
+    found = np.full((table.num_rows, len(columns)), np.nan, np.float32)
+    for at, column in enumerate(columns):
+        if column.values is None:
+            numbers = table.column(column.name).cast(pa.float64(), safe=False)
+            found[:, at] = np.asarray(pc.fill_null(numbers, np.nan))
+            continue
+        rows, numbers = column.entries(table, what)
+        found[rows[::-1], at] = numbers[::-1]
+        found[found[:, at] == column.size - 1, at] = np.nan
     return found
-
-
-def _size(column: AnyArray) -> int:
-    return int(column.max(initial=0)) + 1 if column.dtype.kind == "i" else 0

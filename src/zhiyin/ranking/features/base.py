@@ -14,7 +14,7 @@ A column of numbers is float32, NaN where nothing is known; one of categories in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -33,10 +33,13 @@ class Family(Component):
     room = "zhiyin.ranking.features"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, scipy CSR matrices, or lists of text."""
+    names: list[str]
+    """The columns that a query which says all that the training data do has; one that says less has NaN there."""
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        super().__init__(config, **options)
-        self.fitted = False
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Names of all attributes to save."""
+        return ("names", *self.learns)
 
     def suits(self, train: Dataset) -> bool:
         """Whether these data have what the family needs; one that does not is left out."""
@@ -49,6 +52,9 @@ class Family(Component):
         """Name -> (n,) float32 numbers or int32 categories."""
         raise NotImplementedError
 
+    def derive(self) -> None:
+        """Make from what was learnt what is not saved."""
+
     @property
     def sizes(self) -> Mapping[str, int]:
         """How many values each column of categories may have."""
@@ -57,18 +63,30 @@ class Family(Component):
     def fit(self, train: Dataset, run: Run | None = None) -> Self:
         """Learn from a dataset: its whole log, as each feature looks only at what is before its own moment."""
         self._fit(train, run or Run())
-        self.fitted = True
+        self.names = list(self._columns(_example(train)))
         return self
 
     def columns(self, candidates: Candidates) -> dict[str, AnyArray]:
-        """The features of each candidate.
+        """The features of each candidate; NaN, or -1, where a query does not say what they are made of.
 
         Raises:
             NotFittedError: before `fit`.
         """
-        if not self.fitted:
+        if not hasattr(self, "names"):
             raise NotFittedError(f"{self.name} is not fitted yet; call fit(dataset) first")
-        return {name: _plain(column) for name, column in self._columns(candidates).items()}
+        found = {name: _plain(column) for name, column in self._columns(candidates).items()}
+        sizes = self.sizes
+        for name in self.names:
+            if name not in found:
+                found[name] = np.full(len(candidates), *((-1, np.int32) if name in sizes else (np.nan, np.float32)))
+        further = [name for name in found if name not in self.names]
+        return {name: found[name] for name in (*self.names, *further)}
+
+
+def _example(train: Dataset) -> Candidates:
+    """The user of the most events and an item, with all that the data say."""
+    user = int(np.argmax(train.histories.lengths))
+    return Candidates(train.queries(np.array([user])), np.array([0, 1]), np.zeros(1, np.int32))
 
 
 def _plain(column: AnyArray) -> AnyArray:

@@ -26,24 +26,22 @@ class Popularity(Family):
     """Counts of an item's events before now, in windows and altogether, their trend, and the item's age."""
 
     config: PopularityConfig
-    learns = ("item", "time", "n_items")
-    item: AnyArray
-    """(n_events,)."""
+    learns = ("offsets", "time")
+    offsets: LongVector
+    """(n_items + 1,) where the events of each item begin."""
     time: LongVector
-    """(n_events,) zeros where times are not known."""
-    n_items: LongVector
-    """(1,)."""
+    """(n_events,) rising within an item; zeros where times are not known."""
     _events: EventsByKey
 
     def _fit(self, train: Dataset, run: Run) -> None:
-        self.item, self.n_items = train.histories.item, np.array([train.n_items])
-        told = train.clock == "time" and train.histories.time is not None
-        self.time = train.histories.time if told else np.zeros(train.n_events, np.int64)  # type: ignore[assignment]
-        self.derive()
+        told = train.histories.time if train.clock == "time" else None
+        time = np.zeros(train.n_events, np.int64) if told is None else told
+        self._events = EventsByKey.of(train.histories.item, time, train.n_items)
+        self.offsets, self.time = self._events.offsets, self._events.time
 
     def derive(self) -> None:
         """Make what is not saved."""
-        self._events = EventsByKey.of(self.item, self.time, int(self.n_items[0]))
+        self._events = EventsByKey.sorted(self.offsets, self.time)
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
         item, now = candidates.item, candidates.now()[candidates.owner()]

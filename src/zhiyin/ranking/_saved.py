@@ -1,0 +1,52 @@
+"""The saved form of families of features and of rankers: what they are, their settings, and what they learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zhiyin._components import component_in, write_header
+from zhiyin.artifacts import load_arrays, new_folder, read_json, save_arrays, to_json
+from zhiyin.errors import DataError
+from zhiyin.models._saved import flatten, unflatten
+
+if TYPE_CHECKING:
+    from zhiyin.ranking.base import Ranker
+    from zhiyin.ranking.features.base import Family
+
+FORMAT = 1
+ARRAYS, TEXTS = "arrays.safetensors", "texts.json"
+
+
+def save(part: Family | Ranker, folder: Path) -> Path:
+    """Write a family or a ranker to a new folder, whole or not at all."""
+    with new_folder(folder) as new:
+        write_header(part, new, FORMAT)
+        arrays, texts = flatten({name: getattr(part, name) for name in part.saved})
+        save_arrays(new / ARRAYS, arrays)
+        (new / TEXTS).write_text(to_json(texts), encoding="utf-8")
+    return folder
+
+
+def load(folder: Path, room: str, what: str, get: Callable[[str], Any]) -> Any:
+    """Open what `save` wrote.
+
+    Args:
+        folder: of the saved form.
+        room: where it must be from, "features" or "ranking".
+        what: such a thing is called for people.
+        get: name -> class.
+
+    Raises:
+        DataError: the folder is missing, damaged, or holds something else.
+    """
+    part = component_in(folder, room, what, FORMAT, get)
+    found = unflatten(load_arrays(folder / ARRAYS), read_json(folder / TEXTS))
+    if found.keys() != set(part.saved):
+        came, wanted = (", ".join(sorted(one)) or "nothing" for one in (found, part.saved))
+        raise DataError(f"{folder} is damaged: it holds {came}, {part.name} learns {wanted}; save it anew")
+    for name, value in found.items():
+        setattr(part, name, value)
+    part.derive()
+    return part
