@@ -20,6 +20,8 @@ ROOMS = {
     "metrics": ("zhiyin.metrics", "Metrics"),
     "splits": ("zhiyin.splitting", "Splits"),
     "steps": ("zhiyin.data.steps", "Preparation steps"),
+    "features": ("zhiyin.ranking.features", "Features"),
+    "rankers": ("zhiyin.ranking.rankers", "Rankers"),
 }
 PAGES = {
     "rooms/models.md": "models",
@@ -28,6 +30,7 @@ PAGES = {
     "rooms/metrics.md": "metrics",
     "rooms/splitting.md": "splits",
     "rooms/data.md": "steps",
+    "rooms/ranking.md": "rankers",
 }
 """On which page the components of a folder are listed."""
 FIRST_CELL = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)

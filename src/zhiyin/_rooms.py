@@ -86,6 +86,8 @@ OPEN = (
     "zhiyin.metrics",
     "zhiyin.splitting",
     "zhiyin.data.steps",
+    "zhiyin.ranking.features",
+    "zhiyin.ranking.rankers",
 )
 """The open rooms whose lazy names get a type stub."""
 

@@ -15,17 +15,19 @@ ROOMS = {
     "metrics": "zhiyin.metrics",
     "splits": "zhiyin.splitting",
     "steps": "zhiyin.data.steps",
+    "features": "zhiyin.ranking.features",
+    "rankers": "zhiyin.ranking.rankers",
 }
 
 
 def listing(
     room: Annotated[
-        str | None, typer.Argument(help="models, encoders, semantic_ids, metrics, splits or steps (of preparation).")
+        str | None, typer.Argument(help="models, encoders, semantic_ids, metrics, splits, steps, features or rankers.")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One of them, to see its settings.")] = None,
     json: opt.Json = False,
 ) -> None:
-    """List what there is: models, encoders, semantic ids, metrics, splits, steps; with a name, its settings."""
+    """List what there is: models, encoders, metrics, features, rankers and the like; with a name, its settings."""
     import importlib
 
     from zhiyin.cli._terminal import say_json

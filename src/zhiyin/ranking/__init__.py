@@ -1,7 +1,8 @@
-"""Ranking: which of some candidates comes first, for this person and this moment; one file a ranker."""
+"""Ranking: the second stage; which of some candidates comes first, for this person at this moment.
 
-from __future__ import annotations
-
-from zhiyin._rooms import open_room
-
-available, get, __getattr__ = open_room(__name__, "ranker")
+candidates     pairs of queries and items
+features       what is known of each pair, one family a file (open room)
+table          the families side by side
+rankers        features into an order, one ranker a file (open room)
+pipeline       retrieve, then rank: a recommender of two stages
+"""

@@ -12,8 +12,8 @@ from zhiyin.errors import DataError
 from zhiyin.models._saved import flatten, unflatten
 
 if TYPE_CHECKING:
-    from zhiyin.ranking.base import Ranker
     from zhiyin.ranking.features.base import Family
+    from zhiyin.ranking.rankers.base import Ranker
 
 FORMAT = 1
 ARRAYS, TEXTS = "arrays.safetensors", "texts.json"
@@ -34,7 +34,7 @@ def load(folder: Path, room: str, what: str, get: Callable[[str], Any]) -> Any:
 
     Args:
         folder: of the saved form.
-        room: where it must be from, "features" or "ranking".
+        room: where it must be from, "features" or "rankers".
         what: such a thing is called for people.
         get: name -> class.
 

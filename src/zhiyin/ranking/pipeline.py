@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, field_validator
 from scipy import sparse
 
-from zhiyin import models, ranking
+from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, offsets_of
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
@@ -25,11 +25,12 @@ from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason
 from zhiyin.errors import DataError
 from zhiyin.models.base import Recommender, load
+from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
-from zhiyin.ranking.base import Ranker, Rows
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
+from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.table import Features, FeaturesConfig, FeatureTable
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, hide, top_k, top_k_entries
 from zhiyin.run import Run
@@ -153,7 +154,7 @@ class Pipeline(Recommender):
         found = float(parts[0].label.sum()) / max(1, len(order) - last)
         logger.info("retrievers find %.0f%% of what is asked for among %d candidates", 100 * found, len(parts[0].label))
         choice = self.config.ranker
-        made: Ranker = ranking.get(choice.ranker)(**choice.settings)
+        made: Ranker = rankers.get(choice.ranker)(**choice.settings)
         try:
             return made.fit(parts[0], parts[1], run)
         except DataError as error:
@@ -258,7 +259,7 @@ class Pipeline(Recommender):
                 raise DataError(f"{folder} is damaged: its {one.name} knows other items; save the pipeline anew")
         self._named()
         self.features = Features.load(folder / "features", self.config.features)
-        self.ranker = load_part(folder / "ranker", "ranking", "ranker", ranking.get)
+        self.ranker = load_part(folder / "ranker", "rankers", "ranker", rankers.get)
 
 
 def _made(source: Source, epochs: int | None = None) -> Recommender:

@@ -47,7 +47,7 @@ class Ranker(Component):
     """Base of every ranker."""
 
     config: Config
-    room = "zhiyin.ranking"
+    room = "zhiyin.ranking.rankers"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, or lists of text."""
 

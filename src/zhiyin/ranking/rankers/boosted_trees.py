@@ -14,7 +14,7 @@ import numpy as np
 from zhiyin.arrays import DoubleVector
 from zhiyin.config import Config, Search, setting
 from zhiyin.errors import MissingExtra
-from zhiyin.ranking.base import Ranker, Rows, ordered
+from zhiyin.ranking.rankers.base import Ranker, Rows, ordered
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
 
