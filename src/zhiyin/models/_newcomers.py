@@ -29,8 +29,8 @@ LENDERS = 65_536
 def lean(table: ItemTable, new: BoolVector, lenders: LongVector, neighbours: int, run: Run) -> None:
     """Give items of a table the rows with which they stand between what is told of them and their neighbours.
 
-    A vector becomes half what is told of it and half the mean of those of its neighbours, weighted by the cosine of
-    what is told. Where items have no row of their own, the table stays as it is.
+    A vector becomes half what is told of it and half the mean of those of its neighbours, weighted by the cosine by
+    which they are such. Where items have no row of their own, the table stays as it is.
 
     Args:
         table: changed in place.
@@ -50,7 +50,8 @@ def lean(table: ItemTable, new: BoolVector, lenders: LongVector, neighbours: int
         rows, others = (_numbers(one, own.weight) for one in (np.flatnonzero(new), lenders))
         told = found = _array(table.told(rows))
         if neighbours and len(lenders):
-            found = _between(told, _array(table.told(others)), _array(table(others)), neighbours, run)
+            alike = _array(table.alike(rows)), _array(table.alike(others))
+            found = _between(told, alike, _array(table(others)), neighbours, run)
         own.weight[rows] = torch.from_numpy((found - told)[:, -own.weight.shape[1] :]).to(own.weight)
         if share is not None:
             share[rows] = 1
@@ -62,17 +63,19 @@ def lenders_of(uses: LongVector, known: BoolVector) -> LongVector:
     return np.sort(used[np.argsort(-uses[used], kind="stable")[:LENDERS]])
 
 
-def _between(told: FloatMatrix, theirs: FloatMatrix, whole: FloatMatrix, neighbours: int, run: Run) -> FloatMatrix:
+def _between(
+    told: FloatMatrix, alike: tuple[FloatMatrix, FloatMatrix], whole: FloatMatrix, neighbours: int, run: Run
+) -> FloatMatrix:
     """(m, d) the vectors of newcomers.
 
     Args:
         told: (m, d) what is told of each.
-        theirs: (n, d) what is told of those that they may lean on.
+        alike: (m, d) and (n, d) by what they, and those that they may lean on, are neighbours.
         whole: (n, d) the vectors of those.
         neighbours: so many.
         run: threads.
     """
-    nearest, cosine = search(unit(told), unit(theirs), neighbours, run=run)
+    nearest, cosine = search(unit(alike[0]), unit(alike[1]), neighbours, run=run)
     weight = np.nan_to_num(np.maximum(cosine, 0))  # NaN where there are fewer
     total = weight.sum(1, keepdims=True)
     mean = np.einsum("mk,mkd->md", weight / np.maximum(total, np.finfo(np.float32).tiny), whole[nearest])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zhiyin.arrays import offsets_of
 from zhiyin.errors import ConfigError
-from zhiyin.nn.items import ItemTable
+from zhiyin.nn.items import ItemTable, PlainItems
 
 
 class DigitItems(ItemTable):
@@ -72,6 +72,10 @@ class DigitItems(ItemTable):
         """(..., d)."""
         found = self.summed(self.codes[items])
         return found if self.own is None else found + self.own.told(items)
+
+    def alike(self, items: Tensor) -> Tensor:
+        """(..., d) without digits, where more is told: those of an item that nobody used are guessed from that."""
+        return self.told(items) if self.own is None or isinstance(self.own, PlainItems) else self.own.alike(items)
 
     def summed(self, codes: Tensor) -> Tensor:
         """(..., d) the sums of the vectors of digits, for codes (..., levels)."""

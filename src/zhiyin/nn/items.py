@@ -37,6 +37,10 @@ class ItemTable(nn.Module):
         """(..., d) what items (...) would be with nothing of their own: what else is told of them."""
         return torch.zeros_like(self(items))
 
+    def alike(self, items: Tensor) -> Tensor:
+        """(..., d) by what items (...) are neighbours: what is told of them, without what is guessed of new ones."""
+        return self.told(items)
+
 
 class PlainItems(ItemTable):
     """A row for each item; large tables have sparse gradients, see `SPARSE_FROM`."""

@@ -68,6 +68,10 @@ class SideItems(ItemTable):
         """(..., d)."""
         return self.own.told(items) + self._shared(items)
 
+    def alike(self, items: Tensor) -> Tensor:
+        """(..., d)."""
+        return self.own.alike(items) + self._shared(items)
+
     def _shared(self, items: Tensor) -> Tensor:
         """(..., d) what the values of items make of them."""
         flat = items.flatten()
