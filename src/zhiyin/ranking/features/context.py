@@ -58,7 +58,7 @@ def hashed(values: AnyArray, buckets: int) -> AnyArray:
     """(n,) int32 the bucket of each value, the same on any machine; -1 for None and NaN.
 
     >>> hashed(np.array(["phone", None, "phone"]), 100).tolist()
-    [24, -1, 24]
+    [75, -1, 75]
     """
     told = [None if one is None or one != one else str(one) for one in values.tolist()]
     number = {one: _bucket(one, buckets) for one in set(told) if one is not None}
