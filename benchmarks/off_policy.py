@@ -40,12 +40,9 @@ CAMPAIGNS = ("all", "men", "women")
 
 def policy_of(truth: Truth, table: pa.Table, sharp: float) -> tuple[AnyArray, float]:
     """(n, n_items) the new policy's chances, and what it earns an exposure."""
-    users = np.array([int(one[1:]) for one in table["user_id"].to_pylist()])
-    time = table["time"].to_numpy()
-    chances = truth.group_chances(users, time)
-    items = range(truth.config.n_items)
-    fits = np.stack([truth.fit(chances, np.full(len(users), item)) for item in items], 1)
-    weight = np.where(truth.launch[None, :] * 1_000_000 <= time[:, None], fits**sharp, 0)
+    users, time = np.array([int(one[1:]) for one in table["user_id"].to_pylist()]), table["time"].to_numpy()
+    fits = truth.affinities(users, time)
+    weight = fits**sharp * truth.there(time)
     policy = weight / weight.sum(1, keepdims=True)
     earned = table["examination"].to_numpy()[:, None] * truth.attraction(fits, RATE)
     return policy, float((policy * earned).sum(1).mean())

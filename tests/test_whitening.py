@@ -16,6 +16,15 @@ def test_every_direction_varies_as_much_as_any_other() -> None:
     np.testing.assert_allclose(np.linalg.norm(found.apply(CONE), axis=1), 1, rtol=1e-5)
 
 
+def test_principal_components_keep_their_variances() -> None:
+    found, whitened = Whitening.fit(CONE, 6, scaled=False), Whitening.fit(CONE, 6)
+    variances = np.cov(((CONE - found.mean) @ found.directions).T, bias=True).diagonal()
+    np.testing.assert_allclose(variances, np.linalg.svd(CONE - CONE.mean(0))[1][:6] ** 2 / 500, rtol=1e-3)
+    assert variances[0] > 3 * variances[5]
+    np.testing.assert_allclose(np.linalg.norm(found.directions, axis=0), 1, rtol=1e-5)
+    assert not np.allclose(np.abs(found.apply(CONE)), np.abs(whitened.apply(CONE)), atol=0.1)
+
+
 def test_directions_of_noise_are_left_out() -> None:
     assert Whitening.fit(CONE, 20).directions.any(0).tolist() == [True] * 6 + [False] * 14
     assert Whitening.fit(CONE, 4).directions.any(0).tolist() == [True] * 4

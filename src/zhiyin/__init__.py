@@ -31,7 +31,18 @@ __all__ = ["__version__", *_DOORS]
 
 
 _ROOMS = frozenset(
-    "data encoders evaluation metrics models ranking retrieval semantic_ids splitting testing".split()  # noqa: SIM905
+    {
+        "data",
+        "encoders",
+        "evaluation",
+        "metrics",
+        "models",
+        "ranking",
+        "retrieval",
+        "semantic_ids",
+        "splitting",
+        "testing",
+    }
 )
 
 

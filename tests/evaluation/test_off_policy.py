@@ -179,15 +179,11 @@ class TestItemRates:
 
 def policy_and_truth(truth: Truth, table: pa.Table, sharp: float) -> tuple[AnyArray, float]:
     """(n, n_items) the chances of a policy that follows tastes, and what it earns."""
-    n_items, rate = truth.config.n_items, 0.2
-    users = np.array([int(one[1:]) for one in table["user_id"].to_pylist()])
-    time, items = table["time"].to_numpy(), np.arange(n_items)
-    there = truth.launch[None, :] * 1_000_000 <= time[:, None]
-    chances = truth.group_chances(users, time)
-    fits = np.stack([truth.fit(chances, np.full(len(users), item)) for item in items], 1)
-    weight = np.where(there, fits**sharp, 0)
+    users, time = np.array([int(one[1:]) for one in table["user_id"].to_pylist()]), table["time"].to_numpy()
+    fits = truth.affinities(users, time)
+    weight = fits**sharp * truth.there(time)
     policy = weight / weight.sum(1, keepdims=True)
-    earned = table["examination"].to_numpy()[:, None] * truth.attraction(fits, rate)
+    earned = table["examination"].to_numpy()[:, None] * truth.attraction(fits, 0.2)
     return policy, float((policy * earned).sum(1).mean())
 
 

@@ -18,6 +18,7 @@ from zhiyin.run import Run
 
 torch = pytest.importorskip("torch")
 
+from zhiyin.nn.digits import DigitItems  # noqa: E402
 from zhiyin.nn.items import PlainItems, ProductItems  # noqa: E402
 from zhiyin.nn.texts import TextItems  # noqa: E402
 
@@ -48,7 +49,7 @@ def table(joined: str = "added", gate: float = 0.0) -> TextItems:
     return made
 
 
-def leant(items: TextItems, neighbours: int = 2, known: list[bool] | None = None) -> np.ndarray:
+def leant(items: TextItems | DigitItems, neighbours: int = 2, known: list[bool] | None = None) -> np.ndarray:
     """(5, d) the vectors afterwards."""
     known = [True] * 5 if known is None else known
     lean(items, USES == 0, lenders_of(USES, np.array(known)), neighbours, Run(threads=1))
@@ -162,6 +163,23 @@ def test_items_lean_from_the_start_and_when_they_come_later(options: dict[str, A
     np.testing.assert_allclose(late.with_catalogue(catalogue(24, 6)).item_vectors, said, rtol=1e-4, atol=1e-6)
     early.save(tmp_path / "model")
     np.testing.assert_allclose(load(tmp_path / "model").item_vectors, early.item_vectors, rtol=1e-6)
+
+
+def test_digits_that_are_guessed_do_not_choose_neighbours() -> None:
+    """Items 3 and 4 have the digit of item 0, whose direction outweighs what all of them say."""
+    codes, whole = torch.tensor([[0], [1], [1], [0], [0]]), table()
+    digits = DigitItems(codes, (2,), 3, whole)
+    digits.weight.data = torch.tensor([[50.0, 0, 0], [0, 50.0, 0]])
+    before = digits.told(torch.arange(5)).detach().numpy()
+    found = leant(digits)
+    nearest = digits(torch.tensor([1, 2])).detach().numpy()
+    cosines = np.array([0.96, 0.8], np.float32)
+    np.testing.assert_allclose(found[3], (before[3] + cosines @ nearest / cosines.sum()) / 2, rtol=1e-5)
+    assert digits.tells
+    assert not DigitItems(codes, (2,), 3, PlainItems(5, 3)).tells
+    alone = DigitItems(codes, (2,), 3)
+    alone.weight.data = torch.eye(2, 3)
+    np.testing.assert_array_equal(alone.alike(codes[:, 0]).detach().numpy(), alone(codes[:, 0]).detach().numpy())
 
 
 def test_tiger_leans_too() -> None:

@@ -139,7 +139,7 @@ class Truth:
         """
         seconds = np.asarray(time, np.int64) // SECOND
         per_group = self.group_chances(users, time) / self.shop.chances_up_to(seconds)  # (n, n_groups)
-        scores: AnyArray = (per_group @ self.shop.chances) * (self.launch <= seconds[:, None])
+        scores: AnyArray = (per_group @ self.shop.chances) * self.there(time)
         scores /= scores.sum(axis=1, keepdims=True)
         return scores
 
@@ -158,6 +158,17 @@ class Truth:
     def affinity(self, users: AnyArray, items: AnyArray, time: AnyArray) -> DoubleVector:
         """(n,) how much each user's taste at that time fits the item beside it: 1 for a user who likes all alike."""
         return self.fit(self.group_chances(users, time), items)
+
+    def affinities(self, users: AnyArray, time: AnyArray) -> FloatMatrix:
+        """(n, n_items) float32 how much each user's taste at each time fits each item; see `affinity`."""
+        chances = self.group_chances(users, time)
+        fits: FloatMatrix = 0.75 * chances[:, self.primary] + 0.25 * chances[:, self.secondary]
+        return (fits * self.config.n_groups).astype(np.float32)
+
+    def there(self, time: AnyArray) -> AnyArray:
+        """(n, n_items) bool: which items exist at each time."""
+        found: AnyArray = self.launch <= (np.asarray(time, np.int64) // SECOND)[:, None]
+        return found
 
     def fit(self, chances: FloatMatrix, items: IntVector) -> DoubleVector:
         """(n,) the affinity of the item beside each row of group chances."""

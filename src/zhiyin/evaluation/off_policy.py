@@ -133,18 +133,12 @@ def value_of(
     clip = float(np.sqrt(len(exposures))) if clip is None else clip
     if not clip > 0:
         raise ConfigError(f"clip={clip} came; a weight above 0 is expected, or infinity for no bound")
-    n, reward = len(exposures), exposures.reward
     shown, direct, told = _read(exposures, chances, expected, seed)
     raw = shown / exposures.propensity
     weight = np.minimum(raw, clip)
     if not weight.any():
         raise DataError("the new policy shows nothing that the log has: no part of its value can be told from it")
-    one = np.ones(n)
-    samples = {"logged": Sample(reward, one), "ips": Sample(weight * reward, one)}
-    samples["snips"] = Sample(weight * reward, weight)
-    if direct is not None and told is not None:
-        samples["direct"] = Sample(direct, one)
-        samples["doubly_robust"] = Sample(direct + weight * (reward - told), one)
+    samples = _samples(exposures.reward, weight, direct, told)
     replicates = bootstrap(list(samples.values()), seed, owner=exposures.owner)
     found: dict[str, Estimate] = {
         name: Estimate.of(sample.value, *interval(replicates[:, at]), n=witnesses(sample, exposures.owner))
@@ -162,7 +156,7 @@ def value_of(
         direct=found.get("direct"),
         doubly_robust=found.get("doubly_robust"),
         lift=Estimate.of(gain, low, high, n=found[best].n),
-        n=n,
+        n=len(exposures),
         effective=effective,
         covered=covered,
         clip=clip,
@@ -172,6 +166,19 @@ def value_of(
     for note in value.notes:
         log.warning("%s", note)
     return value
+
+
+def _samples(
+    reward: DoubleVector, weight: DoubleVector, direct: DoubleVector | None, told: DoubleVector | None
+) -> dict[str, Sample]:
+    """Each estimator as sums over exposures; `direct` and `told` are what `_read` says."""
+    one = np.ones(len(reward))
+    found = {"logged": Sample(reward, one), "ips": Sample(weight * reward, one)}
+    found["snips"] = Sample(weight * reward, weight)
+    if direct is not None and told is not None:
+        found["direct"] = Sample(direct, one)
+        found["doubly_robust"] = Sample(direct + weight * (reward - told), one)
+    return found
 
 
 def item_rates(exposures: Exposures, folds: int = 5, seed: int = 0) -> Callable[[slice], AnyArray]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zhiyin.arrays import offsets_of
 from zhiyin.errors import ConfigError
-from zhiyin.nn.items import ItemTable, PlainItems
+from zhiyin.nn.items import ItemTable
 
 
 class DigitItems(ItemTable):
@@ -68,14 +68,19 @@ class DigitItems(ItemTable):
         found = self.summed(self.codes)
         return found if self.own is None else found + self.own.all()
 
+    @property
+    def tells(self) -> bool:
+        """Whether the other table does: digits of an item that nobody used are guessed."""
+        return self.own is not None and self.own.tells
+
     def told(self, items: Tensor) -> Tensor:
         """(..., d)."""
         found = self.summed(self.codes[items])
         return found if self.own is None else found + self.own.told(items)
 
     def alike(self, items: Tensor) -> Tensor:
-        """(..., d) without digits, where more is told: those of an item that nobody used are guessed from that."""
-        return self.told(items) if self.own is None or isinstance(self.own, PlainItems) else self.own.alike(items)
+        """(..., d) without digits, where more is told."""
+        return self.own.alike(items) if self.own is not None and self.own.tells else self.told(items)
 
     def summed(self, codes: Tensor) -> Tensor:
         """(..., d) the sums of the vectors of digits, for codes (..., levels)."""

@@ -33,6 +33,11 @@ class ItemTable(nn.Module):
         """(n_items, d) the vectors of all items."""
         raise NotImplementedError
 
+    @property
+    def tells(self) -> bool:
+        """Whether more is known of items than what use has taught of each: a text, features, words."""
+        return False
+
     def told(self, items: Tensor) -> Tensor:
         """(..., d) what items (...) would be with nothing of their own: what else is told of them."""
         return torch.zeros_like(self(items))

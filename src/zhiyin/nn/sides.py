@@ -64,13 +64,19 @@ class SideItems(ItemTable):
         """(..., d)."""
         return self.own(items) + self._shared(items)
 
+    @property
+    def tells(self) -> bool:
+        """Always: the values are."""
+        return True
+
     def told(self, items: Tensor) -> Tensor:
         """(..., d)."""
         return self.own.told(items) + self._shared(items)
 
     def alike(self, items: Tensor) -> Tensor:
         """(..., d)."""
-        return self.own.alike(items) + self._shared(items)
+        shared = self._shared(items)
+        return shared + self.own.alike(items) if self.own.tells else shared
 
     def _shared(self, items: Tensor) -> Tensor:
         """(..., d) what the values of items make of them."""

@@ -72,6 +72,11 @@ class TextItems(ItemTable):
         """(n_items, d); made anew by each call, in the size of a plain table."""
         return self._join(self.said, None if self.own is None else self.own.all(), self.share)
 
+    @property
+    def tells(self) -> bool:
+        """Always: what items say is."""
+        return True
+
     def told(self, items: Tensor) -> Tensor:
         """(..., d)."""
         return self.unused(self.said[items])

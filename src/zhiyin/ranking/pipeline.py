@@ -78,7 +78,6 @@ class PipelineConfig(Config):
     """At most so many events are asked for in the ranker's training, drawn at random."""
     max_history: int = setting(200, ge=1)
     """A case of the ranker's training has so many latest events at most."""
-
     repeats: Literal["exclude", "allow"] = "exclude"
     """Whether items of the history are candidates, too, in the ranker's training; with `allow`, ask the pipeline with
     `exclude_seen=False`."""
@@ -121,24 +120,17 @@ class Pipeline(Recommender):
         own = self.config
         cut = GlobalTime(quantile=1 - own.share, targets="successive", max_history=own.max_history).split(train)
         assert cut.validation is not None
-        asked = _drawn(cut.test, own.cases, run)
-        self.retrievers = [self._made(at, run).fit(cut.train, cut.validation, run) for at in range(len(own.sources))]
-        longest = [_best_epochs(one) for one in self.retrievers]
+        until = _drawn(cut.validation, MEASURED, run)
+        made = [_made(source) for source in own.sources]
         self.retrievers = [
-            one if one.uses_validation else self._made(at, run).fit(cut.development, run=run)
-            for at, one in enumerate(self.retrievers)
+            one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
         ]
         self._named()
         self.features = Features(own.features).fit(train, run)
-        self.ranker = self._taught(asked, run)
-        self.retrievers = [self._made(at, run, longest[at]).fit(train, run=run) for at in range(len(own.sources))]
+        self.ranker = self._taught(_drawn(cut.test, own.cases, run), run)
+        anew = [_made(source, _best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
+        self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
-
-    def _made(self, at: int, run: Run, epochs: int | None = None) -> Recommender:
-        source = self.config.sources[at]
-        more = {} if epochs is None else {"epochs": epochs}
-        made: Recommender = models.get(source.model)(**{**source.settings, **more})
-        return made
 
     def _named(self) -> None:
         """Retrievers speak of the pipeline's own catalogue."""
@@ -207,9 +199,8 @@ class Pipeline(Recommender):
     def _names(self) -> list[str]:
         """What the retrievers are called: their model, with a number where one comes twice."""
         names = [source.model for source in self.config.sources]
-        return [
-            name if names.count(name) == 1 else f"{name} {names[: at + 1].count(name)}" for at, name in enumerate(names)
-        ]
+        nth = [names[: at + 1].count(name) for at, name in enumerate(names)]
+        return [name if names.count(name) == 1 else f"{name} {n}" for name, n in zip(names, nth, strict=True)]
 
     def _best(
         self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
@@ -263,6 +254,7 @@ class Pipeline(Recommender):
 
 
 def _made(source: Source, epochs: int | None = None) -> Recommender:
+    """A retriever that is yet to learn, for as many epochs as are told."""
     more = {} if epochs is None else {"epochs": epochs}
     made: Recommender = models.get(source.model)(**{**source.settings, **more})
     return made

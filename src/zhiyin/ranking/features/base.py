@@ -2,8 +2,9 @@
 
 A family writes `_fit` and `_columns`, and names what it learnt in `learns`. Three things hold for all of them:
 
-* *Nothing after now.* What counts events counts those that are strictly before the moment of the query, whatever else
-  the dataset holds; so rows of a ranker may be made of any moment of a log, with one look-up structure for all.
+* *Nothing after now.* Of the log of all people, a feature counts what is strictly before the moment of the query,
+  however far the log goes on; of the person, what the history of the query holds. So rows of a ranker may be made of
+  any moment of a log, with one look-up structure for all.
 * *One path.* A feature is made by the same code for a million rows of training and for the candidates of one live
   query; there is nothing to keep in step.
 * *Names are for people*: "events of the item, last 7 days".

@@ -51,8 +51,7 @@ class Popularity(Family):
             return found
         age = since(self._events.first(item), now, DAY)
         found["days since the item's first event"] = np.where(age > 0, age, np.nan)
-        if (now == np.iinfo(np.int64).max).all():
-            now = np.full(len(now), self._events.moments[-1] + 1)
+        now = np.where(now == np.iinfo(np.int64).max, self._events.moments[-1] + 1, now)  # windows of the log's end
         for days in self.config.windows:
             recent = self._events.between(item, _ago(now, days), now)
             found[f"events of the item, last {days:g} days"] = numbers(recent)

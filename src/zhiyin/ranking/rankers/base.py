@@ -6,6 +6,7 @@ probabilities are here, once.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -17,6 +18,8 @@ from zhiyin.config import Component, Config
 from zhiyin.errors import DataError, NotFittedError
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,7 @@ class Ranker(Component):
         if validation is not None:
             validation = Rows(validation.features.as_named(rows.features.names), validation.label, validation.weight)
             if not len(validation.label) or (validation.label == validation.label[0]).all():
+                logger.warning("%s: the validation rows are of one label, and cannot say when to stop", self.name)
                 validation = None
         self.features = list(rows.features.names)
         self._fit(rows, validation, run or Run())
