@@ -24,15 +24,15 @@ ROOMS = {
     "rankers": ("zhiyin.ranking.rankers", "Rankers"),
 }
 PAGES = {
-    "rooms/models.md": "models",
-    "rooms/encoders.md": "encoders",
-    "rooms/semantic_ids.md": "semantic_ids",
-    "rooms/metrics.md": "metrics",
-    "rooms/splitting.md": "splits",
-    "rooms/data.md": "steps",
-    "rooms/ranking.md": "rankers",
+    "rooms/models.md": ("models",),
+    "rooms/encoders.md": ("encoders",),
+    "rooms/semantic_ids.md": ("semantic_ids",),
+    "rooms/metrics.md": ("metrics",),
+    "rooms/splitting.md": ("splits",),
+    "rooms/data.md": ("steps",),
+    "rooms/ranking.md": ("features", "rankers"),
 }
-"""On which page the components of a folder are listed."""
+"""The components of which folders are listed on a page."""
 FIRST_CELL = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 
@@ -58,14 +58,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(text: str, page: Any, **_: Any) -> str:
     """Link the names of components that stand first in a row of a table."""
-    folder = PAGES.get(page.file.src_uri)
-    if folder is None:
-        return text
-    names = importlib.import_module(ROOMS[folder][0]).available()
+    folders = PAGES.get(page.file.src_uri, ())
+    place = {name: folder for folder in folders for name in importlib.import_module(ROOMS[folder][0]).available()}
 
     def linked(cell: re.Match[str]) -> str:
         name = cell[1]
-        return f"| [`{name}`](../components/{folder}/{name}.md) |" if name in names else cell[0]
+        return f"| [`{name}`](../components/{place[name]}/{name}.md) |" if name in place else cell[0]
 
     return FIRST_CELL.sub(linked, text)
 
@@ -92,7 +90,7 @@ def settings(component: Any) -> str:
 
 
 def at_the_prompt(folder: str, name: str) -> str:
-    """How to use it from the command line."""
+    """How to use it from the command line; features and rankers are part of a pipeline, and only listed there."""
     lines = {
         "models": f"zhiyin fit {name} --data movielens-100k --out my-{name}",
         "metrics": f"zhiyin compare --data movielens-100k --models item_knn --metrics {name}",
@@ -101,4 +99,5 @@ def at_the_prompt(folder: str, name: str) -> str:
         "semantic_ids": f"zhiyin codes {name} --data movielens-100k --out my-{name}",
         "steps": f"zhiyin prepare --data movielens-100k --step {name} --out my-dataset",
     }
-    return f"## At the prompt\n\n```\n{lines[folder]}\nzhiyin list {folder} {name}\n```"
+    shown = [lines[folder]] if folder in lines else []
+    return "\n".join(["## At the prompt", "", "```", *shown, f"zhiyin list {folder} {name}", "```"])

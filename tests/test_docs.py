@@ -1,5 +1,6 @@
 """The examples in the documents run, as one session per page."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from zhiyin.cli.listing import ROOMS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -19,6 +22,19 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     session: dict[str, object] = {"__name__": f"example_{page.stem}"}
     for block in BLOCK.findall(page.read_text(encoding="utf-8")):
         exec(compile(block, str(page), "exec"), session)
+
+
+def test_every_component_has_a_page_that_says_how_to_list_it() -> None:
+    spec = importlib.util.spec_from_file_location("site_components", ROOT / "docs" / "_components.py")
+    assert spec is not None
+    assert spec.loader is not None
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    assert {folder for folders in site.PAGES.values() for folder in folders} == set(site.ROOMS) == set(ROOMS)
+    for folder, (package, _) in site.ROOMS.items():
+        room = importlib.import_module(package)
+        for name in room.available():
+            assert f"zhiyin list {folder} {name}" in site.page(folder, name, room.get(name))
 
 
 def test_links_between_pages_lead_somewhere() -> None:
