@@ -27,7 +27,7 @@ class BoostedTreesConfig(Config):
     objective: Literal["order", "chance", "value"] = "order"
     """What is learnt: the order inside a query (LambdaRank), the chance of the label 1, or the label itself."""
     n_trees: int = setting(500, ge=1, search=Search(100, 2_000, log=True))
-    """The most trees; with a validation part, learning stops before where it is best there."""
+    """The most trees; with a validation part, only those up to where it is best there are kept."""
     learning_rate: float = setting(0.05, gt=0, le=1, search=Search(0.01, 0.3, log=True))
     """How much each tree counts."""
     n_leaves: int = setting(31, ge=2, search=Search(7, 255, log=True))
