@@ -213,7 +213,7 @@ def transfer(
             learnt.save(kept, overwrite=True)
         fitted = learnt.with_catalogue(split.train, run)
         if how == "few-shot":
-            fitted = learnt.adapt(part, split.validation, run, learning_rate=3e-4)
+            fitted = learnt.adapt(part, split.validation, run)
     return _judged(fitted, split.test, split.development)
 
 

@@ -1,17 +1,20 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from zhiyin.arrays import offsets_of
-from zhiyin.errors import DataError, MissingExtra, NotFittedError
-from zhiyin.metrics import AUC
+from zhiyin.errors import ConfigError, DataError, MissingExtra, NotFittedError
+from zhiyin.metrics import AUC, CalibrationError, LogLoss
 from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load, save
-from zhiyin.ranking.rankers import BoostedTrees
-from zhiyin.ranking.rankers.base import Rows
+from zhiyin.ranking.rankers import Blend, BoostedTrees, DeepCross, InterestAttention, Logistic, MultiTask
+from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
 
@@ -30,6 +33,310 @@ def planted(seed: int = 0, n_queries: int = 200, k: int = 10) -> Rows:
 
 def auc(rows: Rows, score: np.ndarray) -> float:
     return float(AUC()(rows.label, rankdata(score) / len(score)))
+
+
+def everything(seed: int = 0, n_queries: int = 200) -> Rows:
+    """`planted`, where some of what is clicked is converted, with items and histories that say nothing."""
+    rows = planted(seed, n_queries)
+    rng = np.random.default_rng(seed + 100)
+    bought = rows.label * (rng.random(len(rows)) < 0.4)
+    features = replace(
+        rows.features,
+        item=rng.integers(0, 30, len(rows)).astype(np.int32),
+        history=rng.integers(-1, 30, (n_queries, 6)).astype(np.int32),
+    )
+    return replace(rows, features=features, outcomes={"click": rows.label, "conversion": bought.astype(np.float32)})
+
+
+QUICK: dict[str, dict[str, Any]] = {
+    "blend": {"parts": "boosted_trees, logistic"},
+    "boosted_trees": {"n_trees": 30},
+    "deep_cross": {"epochs": 6, "learning_rate": 0.01, "batch_size": 256, "hidden": (16,)},
+    "interest_attention": {"epochs": 6, "learning_rate": 0.01, "batch_size": 256, "hidden": (16,), "interest_size": 4},
+    "logistic": {},
+    "multi_task": {"epochs": 6, "learning_rate": 0.01, "batch_size": 256, "hidden": (16,)},
+}
+
+
+@pytest.mark.parametrize("name", rankers.available())
+class TestEveryRanker:
+    def made(self, name: str, **options: Any) -> Ranker:
+        assert set(QUICK) == set(rankers.available()), "a ranker has no place here"
+        found: Ranker = rankers.get(name)(**QUICK[name], **options)
+        return found
+
+    def test_it_finds_what_was_planted(self, name: str) -> None:
+        ranker = self.made(name).fit(everything(0, 400), run=Run(threads=1))
+        test = everything(1)
+        assert auc(test, ranker.predict(test.features)) > 0.8
+
+    def test_a_saved_one_is_the_same(self, name: str, tmp_path: Path) -> None:
+        rows = everything()
+        ranker = self.made(name, calibration="platt").fit(rows, everything(1, 50), Run(threads=1))
+        again = load(save(ranker, tmp_path / "ranker"), "rankers", "ranker", rankers.get)
+        assert again.config == ranker.config
+        np.testing.assert_allclose(again.predict(rows.features), ranker.predict(rows.features), rtol=1e-6)
+        assert again.importance() == ranker.importance()
+
+    def test_a_row_alone_is_what_it_is_among_others(self, name: str) -> None:
+        rows = everything()
+        ranker = self.made(name).fit(rows, run=Run(threads=1))
+        some = np.zeros(200, bool)
+        some[[3, 77]] = True
+        kept = some[rows.features.owner()]
+        alone = ranker.predict(rows.take(some).features)
+        np.testing.assert_allclose(alone, ranker.predict(rows.features)[kept], rtol=1e-5)
+
+    def test_columns_may_stand_in_another_order(self, name: str) -> None:
+        rows = everything()
+        ranker = self.made(name).fit(rows, run=Run(threads=1))
+        turned = rows.features.as_named(("kind", "good", "noise"))
+        np.testing.assert_array_equal(ranker.predict(turned), ranker.predict(rows.features))
+
+    def test_the_same_seed_learns_the_same(self, name: str) -> None:
+        rows = everything()
+        first, second = (self.made(name).fit(rows, run=Run(seed=3, threads=1)) for _ in range(2))
+        np.testing.assert_array_equal(first.predict(rows.features), second.predict(rows.features))
+
+    def test_what_was_never_told_or_never_seen_is_no_trouble(self, name: str) -> None:
+        rows = everything()
+        ranker = self.made(name).fit(rows, run=Run(threads=1))
+        strange = np.full((2, 3), np.nan, np.float32)
+        strange[1] = 1e30, -1e30, 4
+        table = FeatureTable(
+            rows.features.names,
+            strange,
+            {"kind": 900},
+            np.array([0, 2]),
+            np.array([29, 10_000], np.int32),
+            np.full((1, 6), -1, np.int32),
+        )
+        assert np.isfinite(ranker.predict(table)).all()
+        assert not len(ranker.predict(rows.take(np.zeros(200, bool)).features))
+
+    def test_calibrated_chances_are_those_of_what_happened(self, name: str) -> None:
+        train, held, test = everything(0, 400), everything(1, 400), everything(2, 2_000)
+        options = {"balance": True, "calibration": "isotonic"}
+        ranker = self.made(name, **options).fit(train, held, Run(threads=1))
+        raw = self.made(name, balance=True).fit(train, held, Run(threads=1))
+        label = test.outcomes["conversion"] if name == "multi_task" else test.label
+        found, plain = (np.asarray(one.predict(test.features)) for one in (ranker, raw))
+        error = CalibrationError(n_bins=10)
+        assert error(label, found) < 0.03
+        if plain.min() >= 0 and plain.max() <= 1:
+            assert error(label, found) < error(label, plain)
+
+    def test_what_is_foretold_has_a_name(self, name: str) -> None:
+        rows = everything()
+        ranker = self.made(name).fit(rows, run=Run(threads=1))
+        found = ranker.outcomes(rows.features)
+        assert tuple(found) == ranker.foretold
+        np.testing.assert_array_equal(found[ranker.foretold[-1]], ranker.predict(rows.features))
+
+
+def test_balance_counts_wanted_and_unwanted_alike() -> None:
+    rows = replace(planted(), weight=np.arange(1, 2_001, dtype=np.float32))
+    even = rows.balanced()
+    assert even.weight is not None
+    assert even.weight[rows.label > 0].sum() == pytest.approx(even.weight[rows.label == 0].sum(), rel=1e-4)
+    assert even.weight.sum() == pytest.approx(rows.weight.sum(), rel=1e-4)
+    ratio = even.weight[rows.label > 0] / rows.weight[rows.label > 0]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+
+
+class TestLogistic:
+    def test_it_is_the_minimum_of_its_own_loss(self) -> None:
+        """One number with one piece and one category: plain regression, by Newton on the same penalised loss."""
+        rows = planted(0, 60)
+        values = np.nan_to_num(rows.features.values)
+        rows = replace(rows, features=replace(rows.features, values=values))
+        found = Logistic(bins=1, regularization=2.0, iterations=2_000).fit(rows, run=Run(threads=1))
+        low, high = values[:, :2].min(0), values[:, :2].max(0)
+        basis = np.concatenate([(values[:, :2] - low) / (high - low), np.eye(5)[values[:, 2].astype(int)]], 1)
+        basis = np.concatenate([basis, np.ones((len(basis), 1))], 1)
+        penalty = np.diag([2.0] * 7 + [0.0])
+        weight = np.zeros(8)
+        for _ in range(50):
+            chance = expit(basis @ weight)
+            slope = basis.T @ (chance - rows.label) + penalty @ weight
+            curve = (basis.T * (chance * (1 - chance))) @ basis + penalty
+            weight -= np.linalg.solve(curve, slope)
+        np.testing.assert_allclose(found.predict(rows.features), expit(basis @ weight), atol=1e-3)
+
+    def test_a_curve_is_read_as_it_was_planted(self) -> None:
+        rng = np.random.default_rng(0)
+        x = rng.uniform(-2, 2, 40_000)
+        odds = np.where(x < 0, -x, 2 * x) - 1  # a valley at 0
+        x[:500] = np.nan
+        odds[:500] = 1.5
+        label = (rng.random(len(x)) < expit(odds)).astype(np.float32)
+        table = FeatureTable(("x",), x.astype(np.float32)[:, None], {}, np.arange(len(x) + 1))
+        found = Logistic(bins=8).fit(Rows(table, label), run=Run(threads=1))
+        *points, (place, missing) = found.curve("x")
+        at = {round(knot, 1): height for knot, height in points}
+        assert at[-2] - at[0] == pytest.approx(2, abs=0.3)
+        assert at[2] - at[0] == pytest.approx(4, abs=0.4)
+        assert np.isnan(place)
+        assert missing - at[0] == pytest.approx(2.5, abs=0.5)
+        with pytest.raises(DataError, match="no number that was learnt from; there are: x"):
+            found.curve("y")
+
+    def test_importance_is_of_what_differs(self) -> None:
+        found = Logistic().fit(planted(0, 500)).importance()
+        assert list(found) == ["good", "kind", "noise"]
+        assert sum(found.values()) == pytest.approx(1)
+
+    def test_rare_values_share_a_place_and_many_are_hashed(self) -> None:
+        rng = np.random.default_rng(0)
+        kind = rng.integers(0, 5_000, 30_000).astype(np.float32)
+        kind[0] = 7_000  # once
+        label = (rng.random(len(kind)) < np.where(kind % 2 == 0, 0.9, 0.1)).astype(np.float32)
+        table = FeatureTable(("kind",), kind[:, None], {"kind": 8_000}, np.array([0, len(kind)]))
+        rows = Rows(table, label)
+        full, hashed = (Logistic(buckets=size, rare=2).fit(rows, run=Run(threads=1)) for size in (20_000, 500))
+        assert full.places[0, 7_000] == 0
+        assert len(np.unique(full.places[0, :5_000])) > 4_900
+        assert hashed.widths[0] <= 501
+        assert auc(rows, full.predict(table)) > auc(rows, hashed.predict(table)) > 0.5
+
+
+class TestDeepCross:
+    def test_it_finds_a_product_that_a_sum_cannot(self) -> None:
+        def rows(seed: int) -> Rows:
+            rng = np.random.default_rng(seed)
+            x = rng.normal(size=(6_000, 2)).astype(np.float32)
+            label = (rng.random(len(x)) < expit(3 * x[:, 0] * x[:, 1])).astype(np.float32)
+            return Rows(FeatureTable(("a", "b"), x, {}, np.arange(len(x) + 1)), label)
+
+        test = rows(1)
+        best = auc(test, test.features.values.prod(1))
+        net = DeepCross(epochs=15, batch_size=256, hidden=(32,)).fit(rows(0), run=Run(threads=1))
+        assert auc(test, Logistic().fit(rows(0)).predict(test.features)) < 0.55
+        assert auc(test, net.predict(test.features)) > best - 0.03
+
+    def test_order_is_learnt_inside_queries(self) -> None:
+        """A number that says how good a query is as a whole is of no use to order its candidates."""
+
+        def rows(seed: int) -> Rows:
+            rng = np.random.default_rng(seed)
+            n, k = 400, 8
+            mood = np.repeat(rng.normal(size=n) * 3, k)
+            good = rng.normal(size=n * k)
+            label = np.zeros(n * k, np.float32)
+            label[np.arange(n) * k + (good + rng.gumbel(size=n * k)).reshape(n, k).argmax(1)] = 1
+            values = np.stack([good, mood], 1).astype(np.float32)
+            return Rows(FeatureTable(("good", "mood"), values, {}, offsets_of(np.full(n, k))), label)
+
+        net = DeepCross(objective="order", epochs=15, batch_size=256, hidden=(16,)).fit(rows(0), rows(1))
+        assert not net.says_chances
+        said = net.predict(rows(2).features).reshape(-1, 8)
+        good = rows(2).features.column("good").reshape(-1, 8)
+        right = np.mean([np.corrcoef(one, two)[0, 1] for one, two in zip(said, good, strict=True)])
+        assert right > 0.9
+
+    def test_it_stops_where_validation_is_best(self) -> None:
+        few = planted(0, 20)
+        net = DeepCross(epochs=200, learning_rate=0.02, patience=2, dropout=0, regularization=0).fit(few, planted(1))
+        assert net.trained.stopped
+        assert net.trained.best_epoch < 200
+
+
+class TestBlend:
+    def test_it_is_better_than_its_parts_where_they_err_differently(self) -> None:
+        rows = [planted(seed, 150) for seed in range(2)]
+        test = planted(9, 2_000)
+        blend = Blend(parts="boosted_trees, logistic").fit(*rows, Run(threads=1))
+        losses = [LogLoss()(test.label, one.predict(test.features)) for one in (blend, *blend.parts)]
+        assert losses[0] < min(losses[1:]) + 1e-3
+        assert (blend.shares[:-1] >= 0).all()
+
+    def test_a_part_that_says_nothing_gets_no_weight(self) -> None:
+        rows = [planted(seed, 300) for seed in range(2)]
+        silly = {"ranker": "logistic", "settings": {"regularization": 1e9}}
+        blend = Blend(parts=[{"ranker": "logistic"}, silly], steadiness=0).fit(*rows, Run(threads=1))
+        assert blend.shares[0] == pytest.approx(1, abs=0.2)
+        alone = Logistic().fit(rows[0]).predict(rows[1].features)
+        assert np.corrcoef(logit(alone), logit(blend.predict(rows[1].features)))[0, 1] > 0.999
+
+    def test_without_validation_all_count_alike(self) -> None:
+        blend = Blend(parts="boosted_trees, logistic").fit(planted(), run=Run(threads=1))
+        assert blend.shares.tolist() == [0.5, 0.5, 0]
+
+    def test_mistakes(self) -> None:
+        with pytest.raises(DataError, match="boosted_trees gives no chances"):
+            Blend(parts=[{"ranker": "boosted_trees", "settings": {"n_trees": 5}}]).fit(planted())
+        with pytest.raises(ConfigError, match="no ranker came"):
+            Blend(parts=[])
+
+
+class TestInterestAttention:
+    def rows(self, seed: int, n: int = 1_000) -> tuple[Rows, np.ndarray]:
+        """An item is wanted for each item of the history that is of its own group of five; features say nothing."""
+        rng = np.random.default_rng(seed)
+        history = rng.integers(0, 50, (n, 8)).astype(np.int32)
+        history[:, :2] = -1
+        item = rng.integers(0, 50, 5 * n).astype(np.int32)
+        same = (history % 5 == item.reshape(n, 5, 1).transpose(1, 0, 2) % 5) & (history >= 0)
+        odds = 1.5 * same.sum(2).T.ravel() - 2
+        label = (rng.random(len(odds)) < expit(odds)).astype(np.float32)
+        noise = rng.normal(size=(len(item), 1)).astype(np.float32)
+        return Rows(FeatureTable(("noise",), noise, {}, offsets_of(np.full(n, 5)), item, history), label), odds
+
+    def test_it_weighs_the_history_by_the_candidate(self) -> None:
+        (train, _), (held, _), (test, odds) = (self.rows(seed) for seed in range(3))
+        vectors = np.eye(5, dtype=np.float32)[np.arange(50) % 5]
+        net = InterestAttention(epochs=15, batch_size=512).with_vectors(vectors).fit(train, held, Run(threads=1))
+        assert auc(test, DeepCross(epochs=3).fit(train).predict(test.features)) < 0.55
+        assert auc(test, net.predict(test.features)) > auc(test, odds) - 0.03
+
+    def test_the_order_of_the_history_does_not_matter(self) -> None:
+        rows, _ = self.rows(0, 100)
+        net = InterestAttention(epochs=2).fit(rows)
+        turned = replace(rows.features, history=rows.features.history[:, ::-1].copy())  # type: ignore[index]
+        np.testing.assert_allclose(net.predict(turned), net.predict(rows.features), rtol=1e-4)
+
+    def test_mistakes(self) -> None:
+        rows, _ = self.rows(0, 20)
+        with pytest.raises(DataError, match="reads histories, and these rows have none; make features with history=50"):
+            InterestAttention().fit(planted())
+        with pytest.raises(DataError, match="items up to number 49 came, and vectors of 7 alone"):
+            InterestAttention().with_vectors(np.ones((7, 2), np.float32)).fit(rows)
+
+
+class TestMultiTask:
+    @pytest.mark.parametrize("n_experts", [1, 3])
+    def test_chances_of_a_chain_are_products(self, n_experts: int) -> None:
+        ranker = MultiTask(epochs=8, batch_size=256, n_experts=n_experts).fit(everything(0, 600))
+        test = everything(1, 1_000)
+        found = ranker.outcomes(test.features)
+        assert (found["conversion"] < found["click"]).all()
+        for name, column in found.items():
+            assert column.mean() == pytest.approx(test.outcomes[name].mean(), abs=0.03)
+            assert auc(replace(test, label=test.outcomes[name]), column) > 0.78
+
+    def test_without_a_chain_outcomes_may_come_alone(self) -> None:
+        rows = everything()
+        apart = replace(rows, outcomes={"click": rows.label, "save": 1 - rows.label})
+        found = MultiTask(tasks="click, save", chain=False, epochs=8, batch_size=256).fit(apart).outcomes(rows.features)
+        assert np.corrcoef(logit(found["click"]), logit(found["save"]))[0, 1] < -0.9
+
+    def test_mistakes(self) -> None:
+        rows = everything()
+        with pytest.raises(DataError, match="learns 'click', of which the rows say nothing; their outcomes: none"):
+            MultiTask().fit(planted())
+        wrong = replace(rows, outcomes={"click": rows.label * 0, "conversion": rows.label})
+        with pytest.raises(DataError, match="rows have a conversion without a click"):
+            MultiTask().fit(wrong)
+        with pytest.raises(ConfigError, match="each once"):
+            MultiTask(tasks="click, click")
+
+    def test_log_loss_is_that_of_the_definition(self) -> None:
+        """What was learnt from is better told than by the shares of outcomes alone."""
+        rows = everything(0, 600)
+        found = MultiTask(epochs=8, batch_size=256).fit(rows).outcomes(rows.features)
+        for name, column in found.items():
+            happened = rows.outcomes[name]
+            assert LogLoss()(happened, column) < LogLoss()(happened, np.full(len(happened), happened.mean())) - 0.05
 
 
 @pytest.mark.parametrize("objective", ["order", "chance", "value"])
@@ -90,27 +397,10 @@ def test_weights_count() -> None:
         assert (auc(one, ranker.predict(one.features)) > 0.5) == right
 
 
-def test_a_saved_ranker_is_the_same(tmp_path: Path) -> None:
-    rows = planted()
-    ranker = BoostedTrees(n_trees=20).fit(rows, run=Run(threads=1))
-    again = load(save(ranker, tmp_path / "ranker"), "rankers", "ranker", rankers.get)
-    assert again.config == ranker.config
-    np.testing.assert_array_equal(again.predict(rows.features), ranker.predict(rows.features))
+def test_a_ranker_is_no_family_of_features(tmp_path: Path) -> None:
+    save(BoostedTrees(n_trees=20).fit(planted(), run=Run(threads=1)), tmp_path / "ranker")
     with pytest.raises(DataError, match="no family of features for this version"):
         load(tmp_path / "ranker", "features", "family of features", rankers.get)
-
-
-def test_columns_may_stand_in_another_order() -> None:
-    rows = planted()
-    ranker = BoostedTrees(n_trees=20).fit(rows, run=Run(threads=1))
-    turned = rows.features.as_named(("kind", "good", "noise"))
-    np.testing.assert_array_equal(ranker.predict(turned), ranker.predict(rows.features))
-
-
-def test_the_same_seed_learns_the_same() -> None:
-    rows = planted()
-    first, second = (BoostedTrees(n_trees=20).fit(rows, run=Run(seed=3, threads=1)) for _ in range(2))
-    assert first.trees == second.trees
 
 
 class TestMistakes:
@@ -128,6 +418,16 @@ class TestMistakes:
         ranker = BoostedTrees(n_trees=15).fit(rows, held, Run(threads=1))
         assert "cannot say when to stop" in caplog.text
         assert ranker.trees[0].count("Tree=") == 15
+
+    def test_chances_without_rows_to_calibrate_on(self) -> None:
+        with pytest.raises(DataError, match="got no validation rows of both labels"):
+            BoostedTrees(calibration="isotonic", n_trees=5).fit(planted())
+
+    @pytest.mark.parametrize("name", ["logistic", "deep_cross"])
+    def test_grades_are_no_chances(self, name: str) -> None:
+        rows = planted()
+        with pytest.raises(DataError, match="learns chances from labels 0 and 1; others came: use a threshold"):
+            rankers.get(name)().fit(replace(rows, label=rows.label * 5))
 
     def test_labels_and_weights_that_do_not_fit(self) -> None:
         features = planted().features

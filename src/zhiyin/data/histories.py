@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector
+from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.errors import DataError
 
 COLUMNS = ("item", "time", "value", "kind", "weight", "session")
@@ -120,6 +120,14 @@ class Histories:
     def last(self, n: int) -> Histories:
         """The last `n` events of each history."""
         return self.keep(self.from_end() < n)
+
+    def last_items(self, n: int) -> IntMatrix:
+        """(n_histories, n) the last `n` items of each, the newest last, -1 in front where there are fewer."""
+        found = np.full((len(self), n), -1, np.int32)
+        back = self.from_end()
+        kept = back < n
+        found[self.owner()[kept], n - 1 - back[kept]] = self.item[kept]
+        return found
 
     def from_end(self) -> LongVector:
         """(n_events,) how many events of the same history come after this one."""

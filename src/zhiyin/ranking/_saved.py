@@ -26,6 +26,7 @@ def save(part: Family | Ranker, folder: Path) -> Path:
         arrays, texts = flatten({name: getattr(part, name) for name in part.saved})
         save_arrays(new / ARRAYS, arrays)
         (new / TEXTS).write_text(to_json(texts), encoding="utf-8")
+        part.write(new)
     return folder
 
 
@@ -48,5 +49,6 @@ def load(folder: Path, room: str, what: str, get: Callable[[str], Any]) -> Any:
         raise DataError(f"{folder} is damaged: it holds {came}, {part.name} learns {wanted}; save it anew")
     for name, value in found.items():
         setattr(part, name, value)
+    part.read(folder)
     part.derive()
     return part

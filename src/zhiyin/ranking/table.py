@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, field_validator
 
-from zhiyin.arrays import AnyArray, FloatMatrix, IntVector, LongVector, offsets_of
-from zhiyin.config import Config
+from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, IntMatrix, IntVector, LongVector, offsets_of
+from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import DataError
 from zhiyin.ranking import features
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
+from zhiyin.ranking.features.context import hashed
 from zhiyin.run import Run
 
 PAIRS_AT_ONCE = 200_000
@@ -34,15 +35,65 @@ class FeatureTable:
     """Of the columns that are categories: how many values there may be."""
     offsets: LongVector
     """(n_queries + 1,) where the rows of each query begin."""
+    item: IntVector | None = None
+    """(n,) the number of the item of each row; for rankers that read histories."""
+    history: IntMatrix | None = None
+    """(n_queries, length) the numbers of the last items of each history, the newest last, -1 where there are fewer."""
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, queries: BoolVector) -> FeatureTable:
+        """The rows of some queries, in their order."""
+        kept = queries[self.owner()]
+        item, history = (None if self.item is None else self.item[kept]), self.history
+        offsets = offsets_of(np.diff(self.offsets)[queries])
+        return replace(
+            self,
+            values=self.values[kept],
+            offsets=offsets,
+            item=item,
+            history=None if history is None else history[queries],
+        )
+
+    @classmethod
+    def of(cls, columns: Mapping[str, AnyArray], *, texts: Sequence[str] = (), buckets: int = 2**18) -> FeatureTable:
+        """From plain columns, each row a query of its own; for logs that come as one table.
+
+        Args:
+            columns: (n,) each; numbers with NaN, or None, where nothing is known, or texts.
+            texts: the columns that are categories although they hold numbers.
+            buckets: categories are hashed into so many, so that tables need no vocabulary and fit to each other.
+
+        Raises:
+            DataError: no columns, or of different lengths.
+        """
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) != 1:
+            raise DataError(f"columns of {sorted(lengths) or 'no'} rows came; some of one length are expected")
+        values, sizes = [], {}
+        for name, column in columns.items():
+            if name in texts or column.dtype.kind in "OUS":
+                sizes[name] = buckets
+                place = hashed(column, buckets).astype(np.float32)
+                values.append(np.where(place < 0, np.nan, place))
+            else:
+                values.append(column.astype(np.float32))
+        return cls(tuple(columns), np.stack(values, 1), sizes, np.arange(lengths.pop() + 1))
+
     @classmethod
     def join(cls, parts: Sequence[FeatureTable]) -> FeatureTable:
         """Several tables of the same features, one after the other."""
-        offsets = offsets_of(np.concatenate([np.diff(one.offsets) for one in parts]))
-        return cls(parts[0].names, np.concatenate([one.values for one in parts]), parts[0].sizes, offsets)
+        first, offsets = parts[0], offsets_of(np.concatenate([np.diff(one.offsets) for one in parts]))
+        return replace(
+            first,
+            values=np.concatenate([one.values for one in parts]),
+            offsets=offsets,
+            item=None if first.item is None else np.concatenate([one.item for one in parts if one.item is not None]),
+            history=None
+            if first.history is None
+            else np.concatenate([one.history for one in parts if one.history is not None]),
+        )
 
     def column(self, name: str) -> AnyArray:
         """(n,) one feature."""
@@ -73,7 +124,7 @@ class FeatureTable:
             )
         places = [self.names.index(name) for name in wanted]
         sizes = {name: size for name, size in self.sizes.items() if name in wanted}
-        return FeatureTable(tuple(wanted), self.values[:, places], sizes, self.offsets)
+        return replace(self, names=tuple(wanted), values=self.values[:, places], sizes=sizes)
 
 
 class FamilyChoice(Config):
@@ -85,7 +136,7 @@ class FamilyChoice(Config):
     """Its own settings, where they are not the defaults."""
 
 
-DEFAULT = ("retrieval", "popularity", "activity", "pair", "moment", "affinity", "attributes", "semantic")
+DEFAULT = ("retrieval", "popularity", "values", "activity", "pair", "moment", "affinity", "attributes", "semantic")
 
 
 class FeaturesConfig(Config):
@@ -93,6 +144,9 @@ class FeaturesConfig(Config):
 
     families: tuple[FamilyChoice, ...] = tuple(FamilyChoice(family=name) for name in DEFAULT)
     """The families; also as text, `popularity, pair`. One for which the data have nothing is left out."""
+
+    history: int = setting(0, ge=0)
+    """So many of the last items of a history are kept beside, for rankers that read them."""
 
     @field_validator("families", mode="before")
     @classmethod
@@ -148,7 +202,9 @@ class Features:
         names = max((part for part, _ in parts), key=len, default=())
         values = np.concatenate([values for _, values in parts]) if parts else np.zeros((0, 0), np.float32)
         sizes = {name: size for one in self.families for name, size in one.sizes.items() if name in names}
-        return FeatureTable(names, values, sizes, candidates.offsets)
+        length = self.config.history
+        past = candidates.queries.histories.last_items(length) if length else None
+        return FeatureTable(names, values, sizes, candidates.offsets, candidates.item if length else None, past)
 
     def _part(self, block: Candidates) -> tuple[tuple[str, ...], FloatMatrix]:
         columns: dict[str, AnyArray] = {}

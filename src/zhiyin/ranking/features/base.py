@@ -15,6 +15,7 @@ A column of numbers is float32, NaN where nothing is known; one of categories in
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -55,6 +56,12 @@ class Family(Component):
 
     def derive(self) -> None:
         """Make from what was learnt what is not saved."""
+
+    def write(self, folder: Path) -> None:
+        """Write what is saved beside `saved`; nothing here."""
+
+    def read(self, folder: Path) -> None:
+        """Read what `write` wrote."""
 
     @property
     def sizes(self) -> Mapping[str, int]:

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from zhiyin.arrays import DoubleVector
-from zhiyin.config import Config, Search, setting
+from zhiyin.config import Search, setting
 from zhiyin.errors import MissingExtra
-from zhiyin.ranking.rankers.base import Ranker, Rows, ordered
+from zhiyin.ranking.rankers.base import Ranker, RankerConfig, Rows, ordered
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
 
 
-class BoostedTreesConfig(Config):
+class BoostedTreesConfig(RankerConfig):
     """Settings of `boosted_trees`."""
 
     objective: Literal["order", "chance", "value"] = "order"
@@ -40,8 +40,6 @@ class BoostedTreesConfig(Config):
     """L2 weight on the values of leaves."""
     patience: int = setting(30, ge=1)
     """Learning stops after so many trees without a better validation."""
-    balance: bool = False
-    """Whether wanted and unwanted rows count the same together; of use to `chance` alone, and it shifts chances."""
 
 
 class BoostedTrees(Ranker):
@@ -52,6 +50,11 @@ class BoostedTrees(Ranker):
     trees: list[str]
     """The model as LightGBM writes it, in one text."""
     _booster: Any = None
+
+    @property
+    def says_chances(self) -> bool:
+        """Of the objective `chance`."""
+        return self.config.objective == "chance"
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         lightgbm, own = _lightgbm(), self.config
@@ -96,7 +99,6 @@ class BoostedTrees(Ranker):
             "min_data_in_leaf": own.least_rows,
             "feature_fraction": own.features_a_tree,
             "lambda_l2": own.regularization,
-            "is_unbalance": own.balance and own.objective == "chance",
             "num_threads": run.threads,
             "seed": int(run.generator(self.name).integers(2**31)),
             "deterministic": True,

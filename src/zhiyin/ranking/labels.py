@@ -1,0 +1,290 @@
+"""What a ranker learns from, out of logs: what was shown and clicked, what was rated, or what was used and not shown.
+
+    exposed    a log of exposures: each row is a candidate, with its click and, if there is one, its conversion
+    rated      events with a value: 1 for those of at least a threshold; nothing is drawn, nothing is guessed
+    sampled    events alone: what was used is 1, and items drawn at random stand for all that was not
+
+Each row is asked at its own moment, with the person's history strictly before it, so that nothing of the answer is in
+the question.
+
+*Conversions come late.* One counts if it came within `window` days after the exposure. Of an exposure younger than that
+when the log ends, nobody knows yet; taking it as "no" would teach that what is new does not sell. Such rows teach
+nothing, and are counted.
+
+*Drawn negatives have a weight.* Each stands for as many items as it was drawn for, 1 / (n times its chance to be
+drawn), so that chances are those of an event among all items, and not among the few that were drawn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector, offsets_of
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories
+from zhiyin.data.queries import Queries
+from zhiyin.errors import ConfigError, DataError, unknown
+from zhiyin.ranking._events import EventsByKey
+from zhiyin.ranking.candidates import Candidates
+from zhiyin.ranking.rankers.base import Rows
+from zhiyin.ranking.table import Features, FeatureTable
+from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
+
+DAY = 86_400_000_000
+QUERIES_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Candidates and what became of them; see `Rows`."""
+
+    candidates: Candidates
+    label: FloatVector
+    weight: FloatVector | None = None
+    outcomes: Mapping[str, FloatVector] = field(default_factory=dict)
+    unripe: int = 0
+    """Rows that were left out, as it was too early to know."""
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def rows(self, features: Features) -> Rows:
+        """With their features, made in blocks."""
+        n = len(self.candidates.queries)
+        parts = [
+            features.table(self.candidates.slice(start, min(n, start + QUERIES_AT_ONCE)))
+            for start in range(0, n, QUERIES_AT_ONCE)
+        ]
+        return Rows(FeatureTable.join(parts), self.label, self.weight, self.outcomes)
+
+    def between(self, start: int, stop: int) -> Labelled:
+        """The rows of queries whose moment is from `start` to before `stop`, in microseconds since 1970."""
+        now = self.candidates.now()
+        return self._of((now >= start) & (now < stop))
+
+    def _of(self, queries: BoolVector) -> Labelled:
+        kept = np.repeat(queries, self.candidates.lengths)
+        columns = {name: column[kept] for name, column in self.candidates.columns.items()}
+        found = self.candidates
+        taken = Candidates(found.queries.take(queries), offsets_of(found.lengths[queries]), found.item[kept], columns)
+        outcomes = {name: column[kept] for name, column in self.outcomes.items()}
+        return Labelled(taken, self.label[kept], None if self.weight is None else self.weight[kept], outcomes)
+
+
+def exposed(
+    log: pa.Table,
+    dataset: Dataset,
+    *,
+    click: str = "clicked",
+    conversion: str | None = None,
+    converted_at: str | None = None,
+    window: float = 7.0,
+    ends: int | None = None,
+    max_history: int = 200,
+) -> Labelled:
+    """Labels of a log of exposures: "click", and "conversion" where the log tells of it.
+
+    Args:
+        log: a row for each exposure, with `user_id`, `item_id`, `time` (microseconds since 1970) and `click`; rows of
+            one `query`, or else of one person and moment, are one list. Further columns are for features of context.
+        dataset: the events until then, whose items and users are meant.
+        click: the column that says whether it was clicked.
+        conversion: the column that says whether it led to a conversion.
+        converted_at: the column of when it did, in microseconds since 1970, empty where it did not; instead of
+            `conversion`.
+        window: a conversion counts for so many days after the exposure; without `converted_at` it has no use.
+        ends: when the log was taken; by default its last moment.
+        max_history: the latest events of a person that are kept.
+
+    Raises:
+        DataError: a column is missing, has empty cells, or an item is not in the catalogue.
+    """
+    named = ["user_id", "item_id", "time", click, *(name for name in (conversion, converted_at) if name)]
+    for name in named:
+        if name not in log.column_names:
+            raise DataError(unknown("column of exposures", name, log.column_names))
+    for name in named[:4]:
+        if log[name].null_count:
+            raise DataError(f"column {name!r} has {log[name].null_count:,} empty cells; each exposure needs a value")
+    time = np.asarray(log["time"].cast(pa.int64()).to_numpy(), np.int64)
+    query = np.asarray(log["query"].to_numpy()) if "query" in log.column_names else _lists(log, time)
+    order = np.lexsort((np.arange(len(time)), query, time))
+    log, time, query = log.take(pa.array(order)), time[order], query[order]
+    ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, ends)
+    if not ripe.any():
+        raise DataError(f"all {len(time):,} exposures are of the last {window:g} days; no conversion can be known yet")
+    further = [name for name in log.column_names if name not in (*named, "query", "propensity")]
+    columns = {name: _plain(log[name])[ripe] for name in further}
+    first = np.flatnonzero(np.diff(query[ripe], prepend=query[ripe][0] - 1))
+    users = dataset.users.encode(log["user_id"])[ripe][first]
+    queries = until(dataset, users, time[ripe][first], max_history)
+    item = dataset.items.encode(log["item_id"])[ripe]
+    if (item < 0).any():
+        raise DataError(
+            f"{int((item < 0).sum()):,} exposures are of items that are not in the catalogue; leave such rows out"
+        )
+    offsets = np.append(first, int(ripe.sum())).astype(np.int64)
+    found = {name: column[ripe].astype(np.float32) for name, column in outcomes.items()}
+    early = int((~ripe).sum())
+    if early:
+        logger.info("%d of %d exposures are younger than %g days: too early to know", early, len(ripe), window)
+    return Labelled(Candidates(queries, offsets, item, columns), found["click"], None, found, early)
+
+
+def rated(dataset: Dataset, threshold: float, *, max_history: int = 200, start: int | None = None) -> Labelled:
+    """Each event with a value, asked at its own moment: 1 where the value is `threshold` or more.
+
+    Args:
+        dataset: with times and values.
+        threshold: the least value that is liked.
+        max_history: the latest events of a person that are kept.
+        start: events before this moment are history alone, in microseconds since 1970.
+
+    Raises:
+        DataError: times or values are not known.
+    """
+    dataset.need("time", "rated")
+    past = dataset.histories
+    if past.value is None:
+        raise DataError(f"{dataset.name!r} has no values (ratings) to take labels from; use `sampled` or `exposed`")
+    assert past.time is not None
+    asked = ~np.isnan(past.value) & (past.time >= (np.iinfo(np.int64).min if start is None else start))
+    place = np.flatnonzero(asked)
+    place = place[np.argsort(past.time[place], kind="stable")]
+    queries = until(dataset, past.owner()[place], past.time[place], max_history)
+    candidates = Candidates(queries, np.arange(len(place) + 1), past.item[place])
+    return Labelled(candidates, (past.value[place] >= threshold).astype(np.float32))
+
+
+def sampled(
+    dataset: Dataset,
+    n_negatives: int = 20,
+    *,
+    by: Literal["uniform", "popularity"] = "uniform",
+    max_history: int = 200,
+    start: int | None = None,
+    run: Run | None = None,
+) -> Labelled:
+    """Each event, asked at its own moment, beside items drawn for it; weights make up for the drawing.
+
+    Args:
+        dataset: with times.
+        n_negatives: so many items are drawn for each event; one that the person has used by then, or that is the
+            event's own, is left out.
+        by: all items alike, or by their events (with 1 added).
+        max_history: the latest events of a person that are kept.
+        start: events before this moment are history alone, in microseconds since 1970.
+        run: the seed.
+
+    Raises:
+        DataError: times are not known.
+        ConfigError: no negatives are wanted.
+    """
+    if n_negatives < 1:
+        raise ConfigError(f"n_negatives={n_negatives} came; 1 or more is expected")
+    dataset.need("time", "sampled")
+    past = dataset.histories
+    assert past.time is not None
+    place = np.flatnonzero(past.time >= (np.iinfo(np.int64).min if start is None else start))
+    place = place[np.argsort(past.time[place], kind="stable")]
+    n = len(place)
+    queries = until(dataset, past.owner()[place], past.time[place], max_history)
+    chance = np.ones(dataset.n_items) if by == "uniform" else dataset.popularity + 1.0
+    chance = chance / chance.sum()
+    drawn = (run or Run()).generator("sampled").choice(dataset.n_items, (n, n_negatives), p=chance).astype(np.int32)
+    item = np.concatenate([past.item[place][:, None], drawn], 1)
+    weight = np.concatenate([np.ones((n, 1)), 1 / (n_negatives * chance[drawn])], 1)
+    kept = np.ones(item.shape, bool)
+    kept[:, 1:] = (drawn != item[:, :1]) & ~_used(dataset, past.owner()[place], past.time[place], drawn)
+    label = np.zeros(item.shape, np.float32)
+    label[:, 0] = 1
+    candidates = Candidates(queries, offsets_of(kept.sum(1)), item[kept])
+    return Labelled(candidates, label[kept], weight[kept].astype(np.float32))
+
+
+def until(dataset: Dataset, users: AnyArray, moments: LongVector, max_history: int = 200) -> Queries:
+    """The queries of users (numbers; -1 for a stranger) at moments: their last events strictly before each.
+
+    Raises:
+        DataError: times are not known.
+    """
+    dataset.need("time", "a question about an earlier moment")
+    past = dataset.histories
+    assert past.time is not None
+    known = users >= 0
+    whose = np.where(known, users, 0)
+    before = np.where(known, EventsByKey.sorted(past.offsets, past.time).before(whose, moments), 0)
+    kept = np.minimum(before, max_history)
+    places = np.arange(int(kept.sum())) + np.repeat(past.offsets[whose] + before - np.cumsum(kept), kept)
+    columns = {name: column[places] for name, column in past.columns().items()}
+    ids = dataset.users.ids.take(pa.array(whose)).to_pylist()
+    names = tuple(one if there else "" for one, there in zip(ids, known.tolist(), strict=True))
+    return Queries(Histories.of_lengths(kept, **columns), dataset.items, moments, names, kinds=dataset.kinds)
+
+
+def _used(dataset: Dataset, users: IntVector, moments: LongVector, items: AnyArray) -> BoolVector:
+    """(n, m) whether each user had used each item before each moment."""
+    past, n_items = dataset.histories, dataset.n_items
+    assert past.time is not None
+    pair = past.owner().astype(np.int64) * n_items + past.item
+    order = np.lexsort((past.time, pair))
+    pairs, first = np.unique(pair[order], return_index=True)
+    times = past.time[order][first]
+    wanted = users.astype(np.int64)[:, None] * n_items + items
+    at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+    found: BoolVector = (pairs[at] == wanted) & (times[at] < moments[:, None])
+    return found
+
+
+def _outcomes(
+    log: pa.Table,
+    time: LongVector,
+    click: str,
+    conversion: str | None,
+    converted_at: str | None,
+    window: float,
+    ends: int | None,
+) -> tuple[BoolVector, dict[str, AnyArray]]:
+    """Which rows are known, and what became of each."""
+    found: dict[str, AnyArray] = {"click": _truth(log, click)}
+    ripe = np.ones(len(time), bool)
+    if converted_at is not None:
+        if conversion is not None:
+            raise ConfigError("give either the column of conversions or that of their times, not both")
+        when = np.asarray(log[converted_at].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        late = when - time
+        found["conversion"] = (late >= 0) & (late <= window * DAY)  # false for NaN
+        ripe = time + window * DAY <= (int(time.max()) if ends is None else ends)
+    elif conversion is not None:
+        found["conversion"] = _truth(log, conversion)
+    return ripe, found
+
+
+def _truth(log: pa.Table, name: str) -> AnyArray:
+    """A column of true and false, or of 1 and 0."""
+    try:
+        found = np.asarray(log[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {name!r} holds {log[name].type}; true and false, or 1 and 0, are expected") from error
+    if not np.isin(found, (0, 1)).all():
+        raise DataError(f"column {name!r} holds other numbers than 1 and 0; say what happened, and not how much")
+    return found
+
+
+def _lists(log: pa.Table, time: LongVector) -> LongVector:
+    """A number for the rows of one person and moment."""
+    who = np.asarray(log["user_id"].combine_chunks().dictionary_encode().indices)
+    _, found = np.unique(np.stack([time, who.astype(np.int64)], 1), axis=0, return_inverse=True)
+    return np.asarray(found, np.int64)
+
+
+def _plain(column: pa.ChunkedArray) -> AnyArray:
+    return np.asarray(column.to_numpy(zero_copy_only=False))
