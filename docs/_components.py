@@ -22,6 +22,8 @@ ROOMS = {
     "steps": ("zhiyin.data.steps", "Preparation steps"),
     "features": ("zhiyin.ranking.features", "Features"),
     "rankers": ("zhiyin.ranking.rankers", "Rankers"),
+    "rerankers": ("zhiyin.ranking.rerankers", "Re-rankers"),
+    "uplift": ("zhiyin.ranking.uplift", "Uplift models"),
 }
 PAGES = {
     "rooms/models.md": ("models",),
@@ -31,6 +33,8 @@ PAGES = {
     "rooms/splitting.md": ("splits",),
     "rooms/data.md": ("steps",),
     "rooms/ranking.md": ("features", "rankers"),
+    "rooms/reranking.md": ("rerankers",),
+    "rooms/uplift.md": ("uplift",),
 }
 """The components of which folders are listed on a page."""
 FIRST_CELL = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
@@ -90,7 +94,7 @@ def settings(component: Any) -> str:
 
 
 def at_the_prompt(folder: str, name: str) -> str:
-    """How to use it from the command line; features and rankers are part of a pipeline, and only listed there."""
+    """How to use it from the command line; what is a part of a pipeline is only listed there."""
     lines = {
         "models": f"zhiyin fit {name} --data movielens-100k --out my-{name}",
         "metrics": f"zhiyin compare --data movielens-100k --models item_knn --metrics {name}",

@@ -88,6 +88,8 @@ OPEN = (
     "zhiyin.data.steps",
     "zhiyin.ranking.features",
     "zhiyin.ranking.rankers",
+    "zhiyin.ranking.rerankers",
+    "zhiyin.ranking.uplift",
 )
 """The open rooms whose lazy names get a type stub."""
 

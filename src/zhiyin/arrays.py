@@ -17,6 +17,9 @@ FloatVector: TypeAlias = NDArray[np.float32]
 DoubleVector: TypeAlias = NDArray[np.float64]
 """(n,) float64, where a number is reported to a person."""
 
+DoubleMatrix: TypeAlias = NDArray[np.float64]
+"""(rows, columns) float64."""
+
 IntMatrix: TypeAlias = NDArray[np.int32]
 """(rows, columns) int32, -1 where there is nothing."""
 

@@ -1,13 +1,20 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.queries import Query
+from zhiyin.data.exposures import Exposures
+from zhiyin.data.queries import Queries, Query
+from zhiyin.data.recommendations import Recommendations
 from zhiyin.data.synthetic import synthetic
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.models import EASE, Popularity
-from zhiyin.models.base import load
+from zhiyin.models.base import FILLED, load
+from zhiyin.ranking.lists import PINNED
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.run import Run
 from zhiyin.splitting import GlobalTime
@@ -47,7 +54,7 @@ def test_it_is_better_than_what_it_is_made_of(world: Dataset, fitted: Pipeline) 
 def test_what_retrievers_do_not_find_is_not_listed(fitted: Pipeline, world: Dataset) -> None:
     query = fitted.encode(world.query_of(world.users.decode([3])[0]))
     scores = fitted._score(query)[0]
-    found = fitted._retrieved(query, False, None)
+    found = fitted._retrieved(query, None)
     assert set(np.flatnonzero(np.isfinite(scores))) == set(found.item.tolist())
     assert 20 <= len(found) <= 40
 
@@ -87,3 +94,301 @@ def test_settings_that_make_no_sense_are_refused() -> None:
 def test_candidates_that_never_hold_what_is_wanted_are_an_error(world: Dataset) -> None:
     with pytest.raises(DataError, match="raise their quotas"):
         Pipeline(sources="random:1", cases=10, features={"families": "pair"}).fit(world)
+
+
+# ---------------------------------------------------------------------- from ranked candidates to a list
+
+
+def like(fitted: Pipeline, world: Dataset, **settings: Any) -> Pipeline:
+    """A pipeline with other settings of what makes a list, that has learnt what `fitted` has."""
+    made = Pipeline(**SMALL, **settings)
+    for name in ("items", "kinds", "kind_weights", "popularity", "trained_on", "retrievers", "features", "ranker"):
+        setattr(made, name, getattr(fitted, name))
+    made.rules.fit(world)
+    if made.value is not None:
+        made.value.fit(world.item_table, made.ranker.foretold)
+    for one in made.rerankers:
+        one.fit(world)
+    return made
+
+
+def listed(found: Recommendations) -> list[list[int]]:
+    return [row[row >= 0].tolist() for row in found.items]
+
+
+def some(world: Dataset, n: int = 40) -> Queries:
+    return world.queries(np.arange(n))
+
+
+def categories(world: Dataset) -> list[list[str]]:
+    found: list[list[str]] = world.item_table["categories"].to_pylist()
+    return found
+
+
+class TestList:
+    def test_without_anything_it_is_in_the_order_of_worth(self, fitted: Pipeline, world: Dataset) -> None:
+        found = fitted.recommend(some(world), k=10, exclude_seen=False, fill=False)
+        scores = fitted._score(fitted.encode(some(world)))
+        for row, items in enumerate(listed(found)):
+            assert items == np.lexsort((np.arange(world.n_items), -scores[row]))[: len(items)].tolist()
+        assert found.notes is None
+        assert found.propensity is None
+
+    def test_what_rules_take_away_is_in_no_list_and_completes_none(self, fitted: Pipeline, world: Dataset) -> None:
+        """Lists of 100 of 120 items are longer than what retrievers find, so they are completed."""
+        kind = categories(world)[0][0]
+        gone = {item for item, one in enumerate(categories(world)) if kind in one}
+        model = like(fitted, world, rules=[{"rule": "never", "column": "categories", "values": [kind]}])
+        found = model.recommend(some(world), k=100, exclude_seen=False)
+        assert {FILLED, model.name} == {found.source_of(0, place) for place in range(len(found.ids(0)))}
+        for items in listed(found):
+            assert len(items) == len(set(items)) == min(100, world.n_items - len(gone))
+            assert not set(items) & gone
+        assert found.notes is None
+
+    def test_retrievers_look_among_what_rules_leave(self, fitted: Pipeline, world: Dataset) -> None:
+        """Of a category of few items all are candidates, however far behind they are."""
+        kind = categories(world)[0][-1]
+        kept = {item for item, one in enumerate(categories(world)) if kind in one}
+        assert len(kept) < 40
+        model = like(fitted, world, rules=[{"rule": "only", "column": "categories", "values": [kind]}])
+        found = model.recommend(some(world), k=20, exclude_seen=False, fill=False)
+        assert {len(set(items) & kept) for items in listed(found)} == {20}
+
+    @pytest.mark.parametrize("k", [10, 60])
+    def test_caps_hold_for_what_completes_a_list_too(self, k: int, fitted: Pipeline, world: Dataset) -> None:
+        creator = world.item_table["creator"].to_pylist()
+        model = like(fitted, world, rules=[{"rule": "cap", "column": "creator", "most": 1}])
+        plain, found = (one.recommend(some(world), k=k, exclude_seen=False) for one in (fitted, model))
+        for items in listed(found):
+            assert len({creator[item] for item in items}) == len(items) == min(k, len(set(creator)))
+        assert max(len(items) - len({creator[item] for item in items}) for items in listed(plain)) > 1
+        assert found.notes is not None
+        assert any("at most 1 of one creator: " in note for row in found.notes for place in row for note in place)
+
+    def test_a_pinned_item_has_its_place_and_says_so(self, fitted: Pipeline, world: Dataset) -> None:
+        name = world.items.decode([77])[0]
+        model = like(
+            fitted,
+            world,
+            rules=[{"rule": "pin", "item": name, "place": 3}, {"rule": "pin", "item": "i00005", "place": 30}],
+        )
+        plain, found = (one.recommend(some(world), k=5, exclude_seen=False, reasons=1) for one in (fitted, model))
+        for row, items in enumerate(listed(found)):
+            assert items[2] == 77
+            assert found.source_of(row, 2) == PINNED
+            assert found.source_of(row, 1) == model.name
+            assert [one for one in items if one != 77] == [one for one in listed(plain)[row] if one != 77][:4]
+        assert found.notes is not None
+        assert found.notes[0][2][-1] == "pinned at place 3"
+
+    def test_a_pin_gives_way_to_a_filter_and_to_the_history(
+        self, fitted: Pipeline, world: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        name = world.items.decode([77])[0]
+        late = pa.array([10**18 if item == 77 else None for item in range(world.n_items)], pa.int64())
+        items = world.item_table.append_column("from", late)
+        shop = Dataset(world.histories, items, world.user_table, world.manifest)
+        rules = [{"rule": "available", "start": "from"}, {"rule": "pin", "item": name}]
+        model = like(fitted, shop, rules=rules)
+        found = model.recommend(some(world), k=5)
+        assert not any(77 in one for one in listed(found))
+        assert f"'{name}' is pinned, but not for 40 of 40 queries: available (40)" in caplog.text
+        assert model.against(some(world, 2), name) == [["available"]] * 2
+        seen = Query.of([name])
+        assert name not in like(fitted, world, rules=rules[1:]).recommend(seen, k=5).ids()
+
+    def test_where_nothing_is_left_the_list_is_empty_and_the_log_says_why(
+        self, fitted: Pipeline, world: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = like(fitted, world, rules=[{"rule": "fits", "column": "creator", "says": "who", "unknown": "drop"}])
+        found = model.recommend([Query.of([], context={"who": one}) for one in (None, "jazz maker 0")], k=5)
+        assert found.ids(0) == []
+        assert "rules leave nothing for 1 of 2 queries: in the mean fits creator takes 120" in caplog.text
+
+    def test_the_value_orders_and_shows_its_terms(self, fitted: Pipeline, world: Dataset) -> None:
+        price = np.array(world.item_table["price"].to_pylist())
+        model = like(fitted, world, value="100 * price + worth / 1000")
+        found = model.recommend(some(world), k=8, exclude_seen=False, fill=False)
+        plain = fitted._score(fitted.encode(some(world)))
+        for row, items in enumerate(listed(found)):
+            wanted = 100 * price[items] + plain[row, items] / 1000
+            np.testing.assert_allclose(found.scores[row], wanted, rtol=1e-5)
+            candidates = np.flatnonzero(np.isfinite(plain[row]))
+            assert price[items].min() >= np.sort(price[candidates])[-8]
+        assert found.notes is not None
+        first = listed(found)[0][0]
+        assert found.notes[0][0][0] == f"value: 100 * price = {100 * price[first]:.6g}"
+        assert found.notes[0][0][1].startswith("value: worth / 1000 = ")
+
+    def test_re_rankers_come_one_after_the_other_and_leave_notes(self, fitted: Pipeline, world: Dataset) -> None:
+        choices = [
+            {"reranker": "diversity", "settings": {"strength": 0.4}},
+            {"reranker": "novelty", "settings": {"strength": 0.3}},
+        ]
+        model = like(fitted, world, rerankers=choices)
+        plain, found = (one.recommend(some(world), k=10, exclude_seen=False) for one in (fitted, model))
+        assert found.notes is not None
+        said = {note.partition(":")[0] for row in found.notes for place in row for note in place}
+        assert said == {"diversity", "novelty"}
+        assert model.popularity[found.items].mean() < fitted.popularity[plain.items].mean()
+        np.testing.assert_array_equal(  # scores are still what each item is worth
+            found.scores, np.take_along_axis(fitted._score(fitted.encode(some(world))), found.items, 1)
+        )
+        narrow = like(fitted, world, rerankers=choices, pool=12).recommend(some(world), k=10, exclude_seen=False)
+        best = fitted.recommend(some(world), k=12, exclude_seen=False)
+        assert all(set(ours) <= set(theirs) for ours, theirs in zip(listed(narrow), listed(best), strict=True))
+
+    def test_what_is_drawn_depends_on_the_query_and_the_seed_alone(self, fitted: Pipeline, world: Dataset) -> None:
+        model = like(fitted, world, rerankers=[{"reranker": "exploration", "settings": {"epsilon": 0.5}}])
+        queries = some(world, 60)
+        found = model.recommend(queries, k=6, run=Run(seed=5))
+        assert found.propensity is not None
+        assert found.propensity.shape == (60, 6)
+        assert set(found.propensity.round(6)[:, 0].tolist()) == {0.025, 0.525}
+        again = model.recommend(queries, k=6, run=Run(seed=5, threads=1, memory_mib=1))
+        np.testing.assert_array_equal(again.items, found.items)
+        np.testing.assert_array_equal(again.propensity, found.propensity)  # type: ignore[arg-type]
+        assert (model.recommend(queries, k=6, run=Run(seed=6)).items != found.items).mean() > 0.3
+        one = model.recommend(queries.slice(7, 8), k=6, run=Run(seed=5))
+        assert one.ids() == found.ids(7)
+        assert found.to_arrow()["propensity"].to_pylist() == found.propensity.ravel().tolist()
+
+    def test_what_completes_an_explored_list_was_not_left_to_chance(self, fitted: Pipeline, world: Dataset) -> None:
+        model = like(fitted, world, rerankers="exploration")
+        found = model.recommend(some(world), k=100, exclude_seen=False)
+        assert found.propensity is not None
+        assert found.source is not None
+        filled = (found.source == 1) & (found.items >= 0)
+        assert filled.any()
+        assert (found.propensity[filled] == 1).all()
+        assert (found.propensity[found.items >= 0] > 0).all()
+        assert np.isnan(found.propensity[found.items < 0]).all()
+
+    def test_click_rates_are_observed_without_learning_anew(self, fitted: Pipeline, world: Dataset) -> None:
+        thompson = [{"reranker": "exploration", "settings": {"method": "thompson", "prior": 1}}]
+        model = like(fitted, world, rerankers=thompson)
+        with pytest.raises(NotFittedError, match="observe"):
+            model.recommend(some(world), k=5)
+        n = world.n_items
+        item = np.repeat(np.arange(n, dtype=np.int32), 200)
+        model.observe(Exposures(item, np.ones(len(item)), (item % 2 == 0).astype(float), n))
+        found = model.recommend(some(world), k=5)
+        assert (found.items[:, 0] % 2 == 0).mean() > 0.95
+        with pytest.raises(ConfigError, match="learns from exposures"):
+            fitted.observe(Exposures(item, np.ones(len(item)), np.ones(len(item)), n))
+
+    def test_a_newer_item_table_changes_stock_and_prices(self, fitted: Pipeline, world: Dataset) -> None:
+        shop = Dataset(
+            world.histories,
+            world.item_table.append_column("stock", pa.array(np.ones(world.n_items))),
+            world.user_table,
+            world.manifest,
+        )
+        model = like(fitted, shop, rules=[{"rule": "stock"}], value="price")
+        before = listed(model.recommend(some(world), k=5))
+        sold = {one for items in before for one in items[:1]}
+        gone = np.isin(np.arange(world.n_items), list(sold))
+        newer = shop.item_table.set_column(
+            shop.item_table.column_names.index("stock"), "stock", pa.array(np.where(gone, 0, 1))
+        )
+        order = np.random.default_rng(0).permutation(world.n_items)
+        model.update_items(newer.take(pa.array(order)))
+        after = model.recommend(some(world), k=5)
+        assert not {one for items in listed(after) for one in items} & sold
+        price = np.array(world.item_table["price"].to_pylist())
+        np.testing.assert_allclose(after.scores[0], price[after.items[0]], rtol=1e-6)
+        with pytest.raises(ConfigError, match="unknown item feature 'stock'"):
+            model.update_items(world.item_table)
+
+
+EVERYTHING = {
+    **SMALL,
+    "cases": 500,
+    "value": "worth + price / 100",
+    "rerankers": [
+        {"reranker": "calibration"},
+        {"reranker": "exploration", "settings": {"method": "plackett_luce", "pool": 10}},
+    ],
+    "rules": [
+        {"rule": "available"},
+        {"rule": "cap", "column": "creator", "most": 2},
+        {"rule": "pin", "item": "i00003", "place": 2},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def whole(world: Dataset) -> Pipeline:
+    return Pipeline(**EVERYTHING).fit(world, run=Run(seed=0, threads=1))
+
+
+class TestWhole:
+    """Learnt, saved and evaluated with everything at once."""
+
+    def test_a_saved_one_is_the_same(self, whole: Pipeline, world: Dataset, tmp_path: Path) -> None:
+        again = load(whole.save(tmp_path / "model"))
+        assert again.config == whole.config
+        ours, theirs = (one.recommend(some(world), k=10) for one in (whole, again))
+        np.testing.assert_array_equal(ours.items, theirs.items)
+        np.testing.assert_array_equal(ours.propensity, theirs.propensity)  # type: ignore[arg-type]
+        assert ours.notes == theirs.notes
+
+    def test_a_batch_equals_its_parts(self, whole: Pipeline, world: Dataset) -> None:
+        found = whole.recommend(some(world), k=10)
+        for row in (0, 11, 39):
+            one = whole.recommend(world.queries(np.array([row])), k=10)
+            assert one.ids() == found.ids(row)
+            assert one.notes is not None
+            assert found.notes is not None
+            assert one.notes[0] == found.notes[row]
+
+    def test_it_is_evaluated_as_any_other(self, whole: Pipeline, world: Dataset) -> None:
+        split = GlobalTime(quantile=0.9, targets="successive").split(world)
+        result = evaluate(whole, split.test, ["ndcg@10"], world_of(split.development), exclude_seen=False)
+        assert 0 < result.samples["ndcg@10"].value < 1
+        assert result.recommendations.propensity is not None
+
+    def test_no_query_is_no_trouble(self, whole: Pipeline, world: Dataset) -> None:
+        assert len(whole.recommend(some(world, 0), k=3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rerankers": "exploration, novelty"}, "put it last"),
+        ({"rerankers": "diversty"}, "did you mean 'diversity'"),
+        ({"rerankers": [{"reranker": "novelty", "settings": {"strength": 2}}]}, "strength"),
+        ({"value": "click +"}, "is no formula"),
+        ({"rules": [{"rule": "stok"}]}, "stok"),
+        ({"rules": "no_such.toml"}, "no TOML or JSON"),
+        ({"pool": 0}, "pool"),
+    ],
+)
+def test_settings_of_lists_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pipeline(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"value": "click + price"}, "unknown name in value 'click'"),
+        ({"rules": [{"rule": "stock"}]}, "unknown item feature 'stock'"),
+        ({"rerankers": [{"reranker": "calibration", "settings": {"columns": "colour"}}]}, "colour"),
+    ],
+)
+def test_what_the_data_lack_is_said_before_anything_is_learnt(
+    settings: dict[str, Any], message: str, world: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EASE, "_fit", lambda *_: pytest.fail("a retriever learns"))
+    with pytest.raises(ConfigError, match=message):
+        Pipeline(sources="ease", **settings).fit(world)
+
+
+def test_re_rankers_are_named_in_text(tmp_path: Path) -> None:
+    assert [one.name for one in Pipeline(rerankers="novelty, diversity").rerankers] == ["novelty", "diversity"]
+    (tmp_path / "rules.toml").write_text('[[rule]]\nrule = "cap"\ncolumn = "creator"\n')
+    made = Pipeline(rerankers='[{"reranker": "novelty"}]', rules=str(tmp_path / "rules.toml"))
+    assert [one.name for one in made.rerankers] == ["novelty"]
+    assert made.config.rules[0].label == "at most 2 of one creator"

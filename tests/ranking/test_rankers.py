@@ -152,10 +152,11 @@ class TestLogistic:
         rows = replace(rows, features=replace(rows.features, values=values))
         found = Logistic(bins=1, regularization=2.0, iterations=2_000).fit(rows, run=Run(threads=1))
         low, high = values[:, :2].min(0), values[:, :2].max(0)
-        basis = np.concatenate([(values[:, :2] - low) / (high - low), np.eye(5)[values[:, 2].astype(int)]], 1)
+        part = (values[:, :2] - low) / (high - low)
+        basis = np.concatenate([part, 1 - part, np.eye(5)[values[:, 2].astype(int)]], 1)
         basis = np.concatenate([basis, np.ones((len(basis), 1))], 1)
-        penalty = np.diag([2.0] * 7 + [0.0])
-        weight = np.zeros(8)
+        penalty = np.diag([2.0] * 9 + [0.0])
+        weight = np.zeros(10)
         for _ in range(50):
             chance = expit(basis @ weight)
             slope = basis.T @ (chance - rows.label) + penalty @ weight

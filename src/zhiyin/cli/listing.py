@@ -17,12 +17,17 @@ ROOMS = {
     "steps": "zhiyin.data.steps",
     "features": "zhiyin.ranking.features",
     "rankers": "zhiyin.ranking.rankers",
+    "rerankers": "zhiyin.ranking.rerankers",
+    "uplift": "zhiyin.ranking.uplift",
 }
 
 
 def listing(
     room: Annotated[
-        str | None, typer.Argument(help="models, encoders, semantic_ids, metrics, splits, steps, features or rankers.")
+        str | None,
+        typer.Argument(
+            help="models, encoders, semantic_ids, metrics, splits, steps, features, rankers, rerankers or uplift."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One of them, to see its settings.")] = None,
     json: opt.Json = False,

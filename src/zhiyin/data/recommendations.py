@@ -46,7 +46,10 @@ class Recommendations:
     """Ranked lists, one row per query.
 
     `items` (n, k) int32, -1 where a list is shorter than k; `scores` (n, k) float32, NaN where there is none; `source`
-    (n, k) uint8, a number in `sources`: which model (or fallback) put the item there.
+    (n, k) uint8, a number in `sources`: which model (or fallback) put the item there. `notes`: per row and place, what
+    was done to the item on its way to this place (a formula's terms, re-rankers, rules). `propensity` (n, k) float64:
+    the chance with which the item was drawn for its place, given all earlier places; 1 where it was not left to chance,
+    NaN where there is no item; None where nothing was drawn.
     """
 
     items: IntMatrix
@@ -57,6 +60,8 @@ class Recommendations:
     users: tuple[str, ...] | None = None
     reasons: tuple[tuple[tuple[Reason, ...], ...], ...] | None = None
     unknown: AnyArray | None = None
+    notes: tuple[tuple[tuple[str, ...], ...], ...] | None = None
+    propensity: AnyArray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,6 +90,8 @@ class Recommendations:
             users=None if self.users is None else tuple(self.users[row] for row in rows),
             reasons=None if self.reasons is None else tuple(self.reasons[row] for row in rows),
             unknown=None if self.unknown is None else self.unknown[rows],
+            notes=None if self.notes is None else tuple(self.notes[row] for row in rows),
+            propensity=None if self.propensity is None else self.propensity[rows],
         )
 
     @classmethod
@@ -110,10 +117,15 @@ class Recommendations:
             users=tuples("users"),
             reasons=tuples("reasons"),
             unknown=rows("unknown"),
+            notes=tuples("notes"),
+            propensity=rows("propensity"),
         )
 
     def to_arrow(self) -> pa.Table:
-        """One row per recommended item: `query`, `user_id` (if known), `item_id`, `rank` from 1, `score`, `source`."""
+        """One row per recommended item: `query`, `user_id` (if known), `item_id`, `rank` from 1, `score`, `source`.
+
+        Where there are any, `propensity` and `notes` (a list of texts), too.
+        """
         query, place = np.nonzero(self.items >= 0)
         source = np.zeros(len(query), np.int64) if self.source is None else self.source[query, place]
         columns: dict[str, Any] = {"query": pa.array(query.astype(np.int32))}
@@ -123,6 +135,11 @@ class Recommendations:
         columns["rank"] = pa.array((place + 1).astype(np.int32))
         columns["score"] = pa.array(self.scores[query, place], from_pandas=True)
         columns["source"] = pa.array(self.sources, pa.string()).take(pa.array(source))
+        if self.propensity is not None:
+            columns["propensity"] = pa.array(self.propensity[query, place], pa.float64())
+        if self.notes is not None:
+            said = [self.notes[row][at] for row, at in zip(query.tolist(), place.tolist(), strict=True)]
+            columns["notes"] = pa.array(said, pa.list_(pa.string()))
         return pa.table(columns)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -158,6 +175,10 @@ class Recommendations:
             "score": None if np.isnan(score) else round(score, 6),
             "source": self.source_of(row, place),
         }
+        if self.propensity is not None:
+            found["propensity"] = float(self.propensity[row, place])
+        if self.notes is not None and self.notes[row][place]:
+            found["notes"] = list(self.notes[row][place])
         if self.reasons is not None:
             found["reasons"] = [reason.to_dict() for reason in self.reasons[row][place]]
         return found

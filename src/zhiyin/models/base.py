@@ -201,7 +201,7 @@ class Recommender(Component):
         order = self._by_popularity(allowed) if fill else None
 
         def block(start: int, stop: int) -> Recommendations:
-            return self._recommend_block(batch.slice(start, stop), k, exclude_seen, allowed, order)
+            return self._recommend_block(batch.slice(start, stop), k, exclude_seen, allowed, order, run)
 
         parts = self._in_blocks(block, len(batch), run, "recommend", self._list_bytes())
         if not parts:
@@ -290,8 +290,15 @@ class Recommender(Component):
         return in_blocks(task, n, row_bytes or self._row_bytes(), how, f"{self.name}: {doing}")
 
     def _recommend_block(
-        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None, order: IntVector | None
+        self,
+        block: Queries,
+        k: int,
+        exclude_seen: bool,
+        allowed: BoolVector | None,
+        order: IntVector | None,
+        run: Run,
     ) -> Recommendations:
+        """The lists of some queries; completed by the first items of `order`, unless that is None."""
         items, values = self._best(block, k, exclude_seen, allowed)
         return self._filled(items, values, block, exclude_seen, order)
 

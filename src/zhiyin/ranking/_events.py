@@ -46,7 +46,9 @@ class EventsByKey:
 
     def before(self, key: AnyArray, moment: AnyArray) -> LongVector:
         """(n,) how many events of each key came before each moment."""
-        at = np.searchsorted(self.moments, moment)
+        moment = np.asarray(moment)
+        one = len(moment) > 1 and (moment == moment[0]).all()  # as of the candidates of a live query
+        at = np.searchsorted(self.moments, moment[:1] if one else moment)
         wanted = key.astype(np.int64) * (len(self.moments) + 1) + at
         found: LongVector = np.searchsorted(self.place, wanted) - self.offsets[key]
         return found

@@ -1,4 +1,4 @@
-"""The saved form of families of features and of rankers: what they are, their settings, and what they learnt."""
+"""The saved form of features, rankers, re-rankers and uplift models: what they are, settings, what they learnt."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from zhiyin.models._saved import flatten, unflatten
 if TYPE_CHECKING:
     from zhiyin.ranking.features.base import Family
     from zhiyin.ranking.rankers.base import Ranker
+    from zhiyin.ranking.rerankers.base import ReRanker
+    from zhiyin.ranking.uplift.base import UpliftModel
 
 FORMAT = 1
 ARRAYS, TEXTS = "arrays.safetensors", "texts.json"
 
 
-def save(part: Family | Ranker, folder: Path) -> Path:
-    """Write a family or a ranker to a new folder, whole or not at all."""
+def save(part: Family | Ranker | ReRanker | UpliftModel, folder: Path) -> Path:
+    """Write a family, a ranker, a re-ranker or an uplift model to a new folder, whole or not at all."""
     with new_folder(folder) as new:
         write_header(part, new, FORMAT)
         arrays, texts = flatten({name: getattr(part, name) for name in part.saved})
@@ -35,7 +37,7 @@ def load(folder: Path, room: str, what: str, get: Callable[[str], Any]) -> Any:
 
     Args:
         folder: of the saved form.
-        room: where it must be from, "features" or "rankers".
+        room: where it must be from: "features", "rankers", "rerankers" or "uplift".
         what: such a thing is called for people.
         get: name -> class.
 

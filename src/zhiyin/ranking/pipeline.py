@@ -1,4 +1,10 @@
-"""Pipeline: retrieve with several models, rank what they found; two stages, one recommender.
+"""Pipeline: retrieve with several models, rank what they found, re-rank the best; several stages, one recommender.
+
+    rules      what may be listed at all, for this query: retrievers look among the rest
+    sources    retrieve: the union of the best of several models
+    ranker     judges each candidate by its features; `value` makes what it foretells one number
+    rerankers  look at the list as a whole; caps and pins of the rules are held meanwhile
+    fill       completes a short list with popular items, of those that the rules leave
 
 The ranker must learn from candidates as they will be: found by retrievers that have not seen what they are asked for.
 So `fit` cuts the log by time; retrievers learn from what is before the cut, and the ranker from what people did after
@@ -8,105 +14,60 @@ Features are those of the moment of each query, in training as in serving (see `
 
 from __future__ import annotations
 
-import json
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
-from scipy import sparse
+import pyarrow as pa
 
 from zhiyin import models
-from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, offsets_of
-from zhiyin.config import Config, setting
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, FloatVector, IntVector, offsets_of
+from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
+from zhiyin.data.exposures import Exposures
 from zhiyin.data.queries import Queries
-from zhiyin.data.recommendations import Reason
-from zhiyin.errors import DataError
-from zhiyin.models.base import Recommender, load
-from zhiyin.ranking import rankers
+from zhiyin.data.recommendations import Reason, Recommendations
+from zhiyin.errors import ConfigError, DataError
+from zhiyin.models.base import Asked, Recommender, load
+from zhiyin.ranking import rankers, rerankers
+from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
 from zhiyin.ranking.candidates import Candidates
+from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
+from zhiyin.ranking.lists import PINNED, MadeLists, completed, with_pinned
+from zhiyin.ranking.pipeline_config import PipelineConfig, RankerChoice, ReRankerChoice, Source
+from zhiyin.ranking.ranked import Ranked, Remark
 from zhiyin.ranking.rankers.base import Ranker, Rows
-from zhiyin.ranking.table import Features, FeaturesConfig, FeatureTable
-from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, hide, top_k, top_k_entries
+from zhiyin.ranking.rerankers.base import ReRanker
+from zhiyin.ranking.rules import Rules
+from zhiyin.ranking.table import Features, FeatureTable
+from zhiyin.ranking.value import Value
+from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, top_k
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
 from zhiyin.splitting.global_time import GlobalTime
 
+__all__ = ["Pipeline", "PipelineConfig", "RankerChoice", "ReRankerChoice", "Source"]
+
 logger = logging.getLogger(__name__)
+
+PLACES = 50
+"""A list is taken to have so many, where what re-rankers hold of each candidate and place must fit the memory."""
 
 MEASURED = 3_000
 """At most so many cases say when a retriever that stops early is at its best."""
 
 
-class Source(Config):
-    """One retriever of a pipeline."""
-
-    model: str
-    """Its name, or `package.module:Class`; see `zhiyin list models`."""
-    quota: int = setting(100, ge=1)
-    """So many of its best items are candidates."""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Its own settings, where they are not the defaults."""
-
-
-class RankerChoice(Config):
-    """Who ranks."""
-
-    ranker: str = "boosted_trees"
-    """The name of a ranker, or `package.module:Class`; see `zhiyin list rankers`."""
-    settings: dict[str, Any] = Field(default_factory=dict)
-    """Its own settings, where they are not the defaults."""
-
-
-class PipelineConfig(Config):
-    """Settings of a pipeline."""
-
-    sources: tuple[Source, ...] = (Source(model="item_knn"), Source(model="ease"), Source(model="popularity"))
-    """The retrievers; also as text, `ease:200, item_knn`."""
-    features: FeaturesConfig = FeaturesConfig()
-    """What the ranker is told."""
-    ranker: RankerChoice = RankerChoice()
-    """Who ranks."""
-    share: float = setting(0.2, gt=0, lt=0.9)
-    """The latest part of the events, which the ranker learns from."""
-    cases: int = setting(20_000, ge=10)
-    """At most so many events are asked for in the ranker's training, drawn at random."""
-    max_history: int = setting(200, ge=1)
-    """A case of the ranker's training has so many latest events at most."""
-    repeats: Literal["exclude", "allow"] = "exclude"
-    """Whether items of the history are candidates, too, in the ranker's training; with `allow`, ask the pipeline with
-    `exclude_seen=False`."""
-
-    @field_validator("sources", mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-        if isinstance(value, (list, tuple)):
-            return tuple(_source(one) if isinstance(one, str) else one for one in value)
-        return value
-
-    @field_validator("sources")
-    @classmethod
-    def _some(cls, value: tuple[Source, ...]) -> tuple[Source, ...]:
-        if not value:
-            raise ValueError("no retriever came; at least one is expected")
-        return value
-
-
-def _source(text: str) -> dict[str, Any]:
-    """A source from text: `ease`, `ease:200`, or `package.module:Class` with or without a quota."""
-    name, _, tail = text.strip().rpartition(":")
-    return {"model": name, "quota": int(tail)} if tail.isdigit() and name else {"model": text.strip()}
-
-
 class Pipeline(Recommender):
-    """The union of what retrievers find, ranked by what is known of each pair."""
+    """The union of what retrievers find, ranked by what is known of each pair, and made into a list.
+
+    The score of an item is what it is worth by the ranker, or by `value`. A list that re-rankers or rules have changed
+    is not in the order of its scores; the notes of each item say what was done.
+    """
 
     config: PipelineConfig
     needs = "time"
@@ -114,10 +75,27 @@ class Pipeline(Recommender):
     features: Features
     ranker: Ranker
 
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.rules = Rules(self.config.rules)
+        self.value = None if self.config.value is None else Value(self.config.value)
+        self.rerankers = [_re_ranker(one) for one in self.config.rerankers]
+        for one in self.rerankers[:-1]:
+            if one.draws:
+                raise ConfigError(
+                    f"{one.name} draws, and the chances it says would not be those of the list if another re-ranker "
+                    "came after it; put it last"
+                )
+
     # ------------------------------------------------------------------ learning
 
     def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
         own = self.config
+        choice: Ranker = rankers.get(own.ranker.ranker)(**own.ranker.settings)
+        self.rules.fit(train)
+        if self.value is not None:
+            self.value.fit(train.item_table, choice.foretold)
+        self.rerankers = [_re_ranker(one).fit(train, run) for one in own.rerankers]
         cut = GlobalTime(quantile=1 - own.share, targets="successive", max_history=own.max_history).split(train)
         assert cut.validation is not None
         until = _drawn(cut.validation, MEASURED, run)
@@ -127,7 +105,9 @@ class Pipeline(Recommender):
         ]
         self._named()
         self.features = Features(own.features).fit(train, run)
-        self.ranker = self._taught(_drawn(cut.test, own.cases, run), run)
+        self.ranker = self._taught(choice, _drawn(cut.test, own.cases, run), run)
+        if self.value is not None:
+            self.value.check(tuple(self.ranker.features))
         anew = [_made(source, _best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
         self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
@@ -137,7 +117,7 @@ class Pipeline(Recommender):
         for one in self.retrievers:
             one.items = self.items
 
-    def _taught(self, asked: Cases, run: Run) -> Ranker:
+    def _taught(self, made: Ranker, asked: Cases, run: Run) -> Ranker:
         """The ranker, taught by cases in the order of their times: the last fifth says when to stop."""
         assert asked.queries.now is not None
         order = np.argsort(asked.queries.now, kind="stable")
@@ -145,8 +125,6 @@ class Pipeline(Recommender):
         parts = [self._found(asked.take(part), run) for part in (order[:-last], order[-last:])]
         found = float(parts[0].label.sum()) / max(1, len(order) - last)
         logger.info("retrievers find %.0f%% of what is asked for among %d candidates", 100 * found, len(parts[0].label))
-        choice = self.config.ranker
-        made: Ranker = rankers.get(choice.ranker)(**choice.settings)
         try:
             return made.fit(parts[0], parts[1], run)
         except DataError as error:
@@ -159,7 +137,10 @@ class Pipeline(Recommender):
         parts, step = [], self._rows(run)
         for start in range(0, len(cases), step):
             some = cases.take(np.arange(start, min(len(cases), start + step)))
-            found = self._retrieved(some.queries, self.config.repeats == "exclude", None)
+            free = np.ones((len(some), self.n_items), bool)
+            if self.config.repeats == "exclude":
+                _hide(free, some.queries)
+            found = self._retrieved(some.queries, free)
             label = _among(found, some)
             hit = np.bincount(found.owner(), label, len(some)) > 0
             if hit.any():
@@ -177,17 +158,24 @@ class Pipeline(Recommender):
     def _row_bytes(self) -> int:
         return 2 * SCORE_BYTES * self.n_items + max((one._row_bytes() for one in self.retrievers), default=0)
 
-    def _retrieved(self, queries: Queries, exclude_seen: bool, allowed: BoolVector | None) -> Candidates:
-        """The union of the best items of all retrievers, with the score of each by each."""
+    def _list_bytes(self) -> int:
+        if not self.rerankers and not self.rules.limits:
+            return self._row_bytes()
+        candidates = sum(min(source.quota, self.n_items) for source in self.config.sources)
+        held = sum(one.query_bytes for one in self.rerankers)
+        return self._row_bytes() + PLACES * 8 * candidates + held
+
+    def _retrieved(self, queries: Queries, free: AnyArray | None) -> Candidates:
+        """The union of the best items of all retrievers, with the score of each by each.
+
+        Args:
+            queries: what is asked.
+            free: (n_queries, n_items) what may be listed; None for all.
+        """
         scores = [one._score(queries) for one in self.retrievers]
         wanted = np.zeros((len(queries), self.n_items), bool)
         for source, found in zip(self.config.sources, scores, strict=True):
-            free = found.copy()
-            if exclude_seen:
-                hide(free, queries.histories)
-            if allowed is not None:
-                free[:, ~allowed] = NOTHING
-            best, _ = top_k(free, min(source.quota, self.n_items))
+            best, _ = top_k(found if free is None else np.where(free, found, NOTHING), min(source.quota, self.n_items))
             row, place = np.nonzero(best >= 0)
             wanted[row, best[row, place]] = True
         row, item = np.nonzero(wanted)
@@ -202,19 +190,110 @@ class Pipeline(Recommender):
         nth = [names[: at + 1].count(name) for at, name in enumerate(names)]
         return [name if names.count(name) == 1 else f"{name} {n}" for name, n in zip(names, nth, strict=True)]
 
-    def _best(
-        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
-    ) -> tuple[IntMatrix, FloatMatrix]:
-        found = self._retrieved(block, exclude_seen, allowed)
-        score = self.ranker.predict(self.features.table(found)).astype(np.float32)
-        entries = sparse.csr_array((score, found.item, found.offsets), shape=(len(block), self.n_items))
-        return top_k_entries(entries, k)
+    def _worth(self, found: Candidates) -> tuple[DoubleVector, tuple[Remark, ...]]:
+        """(n,) what each candidate is worth, and how that came about."""
+        table = self.features.table(found)
+        if self.value is None:
+            return self.ranker.predict(table), ()
+        return self.value.worth(found, table, self.ranker.outcomes(table))
 
     def _score(self, queries: Queries) -> FloatMatrix:
-        found = self._retrieved(queries, False, None)
+        found = self._retrieved(queries, None)
         scores = np.full((len(queries), self.n_items), NOTHING, np.float32)
-        scores[found.owner(), found.item] = self.ranker.predict(self.features.table(found))
+        scores[found.owner(), found.item] = self._worth(found)[0]
         return scores
+
+    # ------------------------------------------------------------------ lists
+
+    def _recommend_block(
+        self,
+        block: Queries,
+        k: int,
+        exclude_seen: bool,
+        allowed: BoolVector | None,
+        order: IntVector | None,
+        run: Run,
+    ) -> Recommendations:
+        free = self._free(block, exclude_seen, allowed)
+        found = self._retrieved(block, free)
+        worth, remarks = self._worth(found)
+        ranked = with_pinned(Ranked.of(found, worth, self.config.pool, self.rules.limits, remarks), free, k)
+        for one in self.rerankers:
+            ranked = one.rerank(ranked, k, run)
+        draft = Draft(ranked, k).first()
+        if order is not None and (draft.chosen < 0).any():
+            draft = Draft(completed(draft, free, order), k).first()
+        return self._as_lists(draft, block)
+
+    def _free(self, block: Queries, exclude_seen: bool, allowed: BoolVector | None) -> AnyArray:
+        """(n_queries, n_items) what may be listed."""
+        free = self.rules.lets(block, self.n_items)
+        self._report(block, free)
+        if exclude_seen:
+            _hide(free, block)
+        if allowed is not None:
+            free &= allowed
+        return free
+
+    def _report(self, block: Queries, free: AnyArray) -> None:
+        """Log where rules leave nothing, and where they take away what is pinned."""
+        none: BoolVector = ~np.asarray(free.any(1))
+        if none.any():
+            counts = self.rules.removed(block.take(none), self.n_items)
+            said = ", ".join(f"{label} takes {n.mean():,.0f}" for label, n in counts.items() if n.any())
+            logger.warning("rules leave nothing for %d of %d queries: in the mean %s", none.sum(), len(none), said)
+        for pin in self.rules.limits.pins:
+            gone: BoolVector = ~free[:, pin.item]
+            if gone.any():
+                by = {label: int(n.sum()) for label, n in self.rules.against(block, pin.item).items() if n.any()}
+                said = ", ".join(f"{label} ({n})" for label, n in by.items())
+                name = self.vocabulary.decode([pin.item])[0]
+                logger.warning("%r is pinned, but not for %d of %d queries: %s", name, gone.sum(), len(gone), said)
+
+    def _as_lists(self, draft: Draft, block: Queries) -> Recommendations:
+        """What a draft has chosen, with how it came there."""
+        tells = bool(self.rerankers or self.rules.limits or self.value is not None)
+        made = MadeLists.of(draft, tells, any(one.draws for one in self.rerankers))
+        found = self._lists(made.items, made.scores, block, made.source)
+        sources = (*found.sources, PINNED) if self.rules.limits.pins else found.sources
+        return replace(found, sources=sources, notes=made.notes, propensity=made.propensity)
+
+    # ------------------------------------------------------------------ what changes without learning anew
+
+    def observe(self, exposures: Exposures) -> None:
+        """Tell re-rankers what was shown and what it earned, beside all that was told before.
+
+        Raises:
+            ConfigError: none of them learns from it.
+            NotFittedError: before `fit`.
+            DataError: the exposures are of other items, or their rewards not between 0 and 1.
+        """
+        if not self.rerankers or not self.rerankers[-1].draws:
+            raise ConfigError("no re-ranker of this pipeline learns from exposures; `exploration` (thompson) does")
+        self.rerankers[-1].observe(exposures)
+
+    def update_items(self, items: pa.Table) -> None:
+        """Read stock, windows, prices and what else rules and the value need from a newer item table.
+
+        Args:
+            items: with `item_id`, in any order; of an item that it lacks nothing is known.
+
+        Raises:
+            ConfigError: a column is missing, or rules contradict each other now.
+        """
+        table = aligned(items, self.vocabulary)
+        rules = self.rules.update(table, self.vocabulary)
+        if self.value is not None:
+            self.value = Value(self.value.formula.text).fit(table, self.ranker.foretold)
+        self.rules = rules
+
+    def against(self, queries: Asked, item: str) -> list[list[str]]:
+        """Per query, the filters that take this item away; empty where it may be listed."""
+        batch = self.encode(queries)
+        found = self.rules.against(batch, int(self._numbers([item])[0]))
+        return [[label for label, gone in found.items() if gone[row]] for row in range(len(batch))]
+
+    # ------------------------------------------------------------------ reasons
 
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
         """Those of the retrievers, each in standard deviations of its scores: why an item came before the ranker."""
@@ -242,6 +321,12 @@ class Pipeline(Recommender):
             one.save(folder / "sources" / f"{at:02d}")
         self.features.save(folder / "features")
         save(self.ranker, folder / "ranker")
+        for at, made in enumerate(self.rerankers):
+            save(made, folder / "rerankers" / f"{at:02d}")
+        if self.rules:
+            self.rules.save(folder / "rules")
+        if self.value is not None:
+            self.value.save(folder / "value.safetensors")
 
     def _read(self, folder: Path) -> None:
         self.retrievers = [load(folder / "sources" / f"{at:02d}") for at in range(len(self.config.sources))]
@@ -251,6 +336,14 @@ class Pipeline(Recommender):
         self._named()
         self.features = Features.load(folder / "features", self.config.features)
         self.ranker = load_part(folder / "ranker", "rankers", "ranker", rankers.get)
+        self.rerankers = [
+            load_part(folder / "rerankers" / f"{at:02d}", "rerankers", "re-ranker", rerankers.get)
+            for at in range(len(self.config.rerankers))
+        ]
+        if self.rules:
+            self.rules.load(folder / "rules")
+        if self.value is not None:
+            self.value.load(folder / "value.safetensors", self.ranker.foretold)
 
 
 def _made(source: Source, epochs: int | None = None) -> Recommender:
@@ -258,6 +351,17 @@ def _made(source: Source, epochs: int | None = None) -> Recommender:
     more = {} if epochs is None else {"epochs": epochs}
     made: Recommender = models.get(source.model)(**{**source.settings, **more})
     return made
+
+
+def _re_ranker(choice: ReRankerChoice) -> ReRanker:
+    """A re-ranker that is yet to learn."""
+    made: ReRanker = rerankers.get(choice.reranker)(**choice.settings)
+    return made
+
+
+def _hide(free: AnyArray, queries: Queries) -> None:
+    """Take the items of each history away, in place."""
+    free[queries.histories.owner(), queries.histories.item] = False
 
 
 def _best_epochs(model: Recommender) -> int | None:

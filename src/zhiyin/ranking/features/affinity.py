@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import field_validator
 from scipy import sparse
 
-from zhiyin.arrays import AnyArray, DoubleVector, FloatVector, LongVector, offsets_of
+from zhiyin.arrays import AnyArray, DoubleMatrix, DoubleVector, FloatVector, IntVector, LongVector
 from zhiyin.config import Config, names, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME, Histories
@@ -65,7 +65,8 @@ class Affinity(Family):
     """(n_items, n_values) float32 the values of all columns that each item has, with its share of each."""
     widths: LongVector
     """(n_columns,) how many of the values are of each column."""
-    _of: dict[str, sparse.csr_array]
+    _column: IntVector
+    """(n_values,) the column of each value."""
 
     def suits(self, train: Dataset) -> bool:
         """Whether items share any attribute."""
@@ -80,41 +81,40 @@ class Affinity(Family):
 
     def derive(self) -> None:
         """Make what is not saved."""
-        starts, by_value = offsets_of(self.widths), self.values.tocsc()
-        self._of = {name: by_value[:, starts[at] : starts[at + 1]].tocsr() for at, name in enumerate(self.attributes)}
+        self._column = np.repeat(np.arange(len(self.widths), dtype=np.int32), self.widths)
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
-        found: dict[str, AnyArray] = {}
-        for name, values in self._of.items():
-            found |= self._of_column(name, Ties.of(values, candidates), candidates)
-        return found
-
-    def _of_column(self, name: str, ties: Ties, candidates: Candidates) -> dict[str, AnyArray]:
+        """All columns at once: what is told of a live query is a matter of few calls."""
         past, owner, now = candidates.queries.histories, candidates.owner(), candidates.now()
+        ties = Ties.of(self.values, self._column, len(self.widths), candidates)
         whose, strength = past.owner(), past.strength().astype(np.float64)
         count = ties.summed(strength)
-        found: dict[str, AnyArray] = {f"interest in its {name}": _divided(count, _per_person(strength, past)[owner])}
+        told = {"interest in its": _divided(count, _per_person(strength, past)[owner])}
         if past.time is not None and candidates.queries.now is not None:
             age = np.nan_to_num(since(past.time, now[whose], DAY))
             fresh = strength * np.exp2(-age / self.config.half_life)
-            recent = _divided(ties.summed(fresh), _per_person(fresh, past)[owner])
-            found[f"recent interest in its {name}"] = recent
-            found[f"days since its {name}"] = since(ties.latest(past.time), now[owner], DAY)
+            told["recent interest in its"] = _divided(ties.summed(fresh), _per_person(fresh, past)[owner])
+            told["days since its"] = since(ties.latest(past.time), np.repeat(now[owner, None], ties.columns, 1), DAY)
         if past.value is not None:
             above = np.nan_to_num(past.value - mean_of(whose, past.value, len(past))[whose])
-            found[f"opinion of its {name}"] = ties.summed(above) / (count + PRIOR)
-        return found
+            told["opinion of its"] = ties.summed(above) / (count + PRIOR)
+        return {
+            f"{what} {name}": values[:, at] for at, name in enumerate(self.attributes) for what, values in told.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ties:
     """Which events of a history share a value with which candidates of its query.
 
-    A key is a query and a value; events have some, and candidates have some of those.
+    A key is a query and a value; events have some, and candidates have some of those. A pair is a candidate and the
+    column of the value.
     """
 
     n: int
     """Candidates."""
+    columns: int
+    """Columns."""
     n_keys: int
     event: LongVector
     """(m,) an event, once for each of its values."""
@@ -123,35 +123,37 @@ class Ties:
     share: FloatVector
     """(m,) how much of its item that value is."""
     pair: LongVector
-    """(k,) a candidate, once for each of its values that its history has, too."""
+    """(k,) candidate * columns + column, once for each value of a candidate that its history has, too."""
     key_of_pair: LongVector
     """(k,)."""
     share_of_pair: FloatVector
     """(k,)."""
 
     @classmethod
-    def of(cls, values: sparse.csr_array, candidates: Candidates) -> Ties:
-        """By the values (n_items, n_values) of items."""
+    def of(cls, values: sparse.csr_array, column: IntVector, columns: int, candidates: Candidates) -> Ties:
+        """By the values (n_items, n_values) of items, and the column of each value."""
         past, size = candidates.queries.histories, values.shape[1]
         event, value, share = entries(values, past.item)
         keys, key = np.unique(past.owner()[event].astype(np.int64) * size + value, return_inverse=True)
-        pair, value, share_of_pair = entries(values, candidates.item)
-        wanted = candidates.owner()[pair].astype(np.int64) * size + value
+        row, value, share_of_pair = entries(values, candidates.item)
+        wanted = candidates.owner()[row].astype(np.int64) * size + value
         at = np.searchsorted(keys, wanted)
         there = np.append(keys, -1)[at] == wanted
-        return cls(len(candidates), len(keys), event, key, share, pair[there], at[there], share_of_pair[there])
+        pair = (row * columns + column[value])[there]
+        return cls(len(candidates), columns, len(keys), event, key, share, pair, at[there], share_of_pair[there])
 
-    def summed(self, of_events: AnyArray) -> DoubleVector:
-        """(n,) what events (n_events,) come to for each candidate: summed by value, the mean over its values."""
+    def summed(self, of_events: AnyArray) -> DoubleMatrix:
+        """(n, columns) what events (n_events,) come to for each candidate: sums by value, the mean over its values."""
         sums = np.bincount(self.key, of_events[self.event] * self.share, self.n_keys)
-        return np.asarray(np.bincount(self.pair, sums[self.key_of_pair] * self.share_of_pair, self.n), np.float64)
+        total = np.bincount(self.pair, sums[self.key_of_pair] * self.share_of_pair, self.n * self.columns)
+        return np.asarray(total, np.float64).reshape(self.n, self.columns)
 
-    def latest(self, time: LongVector) -> LongVector:
-        """(n,) the last time of an event that shares a value; `NO_TIME` without any."""
-        last, found = np.full(self.n_keys, NO_TIME), np.full(self.n, NO_TIME)
+    def latest(self, time: LongVector) -> AnyArray:
+        """(n, columns) the last time of an event that shares a value; `NO_TIME` without any."""
+        last, found = np.full(self.n_keys, NO_TIME), np.full(self.n * self.columns, NO_TIME)
         np.maximum.at(last, self.key, time[self.event])
         np.maximum.at(found, self.pair, last[self.key_of_pair])
-        return found
+        return found.reshape(self.n, self.columns)
 
 
 def _per_person(of_events: AnyArray, past: Histories) -> DoubleVector:
@@ -191,7 +193,8 @@ def entries(values: sparse.csr_array, rows: AnyArray) -> tuple[LongVector, AnyAr
     return which, values.indices[flat], values.data[flat]
 
 
-def _divided(part: DoubleVector, whole: DoubleVector) -> DoubleVector:
-    """(n,) NaN where there is nothing to divide by."""
-    found: DoubleVector = np.divide(part, whole, where=whole > 0, out=np.full(len(part), np.nan))
+def _divided(part: DoubleMatrix, whole: DoubleVector) -> DoubleMatrix:
+    """(n, columns) rows by one number each, NaN where there is nothing to divide by."""
+    some = np.where(whole > 0, whole, np.nan)
+    found: DoubleMatrix = part / some[:, None]
     return found

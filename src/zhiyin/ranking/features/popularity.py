@@ -52,19 +52,18 @@ class Popularity(Family):
         age = since(self._events.first(item), now, DAY)
         found["days since the item's first event"] = np.where(age > 0, age, np.nan)
         now = np.where(now == np.iinfo(np.int64).max, self._events.moments[-1] + 1, now)  # windows of the log's end
-        for days in self.config.windows:
-            recent = self._events.between(item, _ago(now, days), now)
-            found[f"events of the item, last {days:g} days"] = numbers(recent)
-        if len(self.config.windows) > 1:
-            found["trend of the item"] = self._trend(item, now)
+        recent = {days: whole - self._events.before(item, _ago(now, days)) for days in self.config.windows}
+        found |= {f"events of the item, last {days:g} days": numbers(count) for days, count in recent.items()}
+        if len(recent) > 1:
+            found["trend of the item"] = _trend(recent)
         return found
 
-    def _trend(self, item: AnyArray, now: LongVector) -> DoubleVector:
-        """(n,) events a day in the shortest window beside the longest, logarithm of the ratio with one event more."""
-        short, long = min(self.config.windows), max(self.config.windows)
-        fast, slow = (self._events.between(item, _ago(now, days), now) for days in (short, long))
-        found: DoubleVector = np.log((fast + 1) / (slow * short / long + 1))
-        return found
+
+def _trend(recent: dict[float, LongVector]) -> DoubleVector:
+    """(n,) events a day in the shortest window beside the longest, logarithm of the ratio with one event more."""
+    short, long = min(recent), max(recent)
+    found: DoubleVector = np.log((recent[short] + 1) / (recent[long] * short / long + 1))
+    return found
 
 
 def _ago(now: LongVector, days: float) -> LongVector:

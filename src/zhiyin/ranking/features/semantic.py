@@ -20,6 +20,9 @@ from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
 from zhiyin.run import Run
 
+FEW = 20_000
+"""So many pairs of candidates and last items are compared in one call; more, one last item after the other."""
+
 
 class SemanticConfig(Config):
     """Settings of `semantic`."""
@@ -86,7 +89,13 @@ class Semantic(Family):
 
     def _nearest(self, told: FloatMatrix, past: Histories, owner: AnyArray) -> AnyArray:
         """(n,) the largest cosine of each with one of the last items of a history."""
-        found = np.full(len(told), np.nan, np.float32)
+        n, found = self.config.nearest, np.full(len(told), np.nan, np.float32)
+        if len(told) * n <= FEW:
+            last = past.last_items(n)[owner]  # (n, nearest)
+            likeness = np.einsum("nd,nd->n", np.repeat(told, n, 0), self.vectors[last.ravel()]).reshape(last.shape)
+            likeness[last < 0] = np.nan
+            nearest: AnyArray = np.fmax.reduce(likeness, 1, initial=np.nan)
+            return nearest
         for back in range(1, self.config.nearest + 1):
             there = past.lengths >= back
             if not there.any():

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 16_384
+FEWEST_ROWS, FEWEST_STEPS = 32, 50
 
 
 class NetConfig(InputsConfig):
@@ -43,7 +44,7 @@ class NetConfig(InputsConfig):
     epochs: int = setting(20, ge=1)
     """The most passes over the rows; with a validation part, the weights are those of the best one."""
     batch_size: int = setting(2_048, ge=1)
-    """Rows of a step; for `order` whole queries of about so many."""
+    """Rows of a step, fewer where a pass would have less than 50 steps; for `order` whole queries of about so many."""
     learning_rate: float = setting(2e-3, gt=0, search=Search(2e-4, 1e-2, log=True))
     """Of AdamW, falling to nearly nothing as a cosine."""
     regularization: float = setting(1e-3, ge=0, search=Search(1e-5, 1e-1, log=True))
@@ -133,10 +134,11 @@ class NetRanker(InputRanker):
         """The rows of each step."""
         import torch
 
-        size, offsets = self.config.batch_size, rows.features.offsets
+        offsets, n = rows.features.offsets, len(rows)
+        size = min(self.config.batch_size, max(FEWEST_ROWS, n // FEWEST_STEPS))
         if self.config.objective == "chance":
-            order = generator.permutation(len(rows))
-            yield from (torch.from_numpy(order[at : at + size]) for at in range(0, len(order), size))
+            order = generator.permutation(n)
+            yield from (torch.from_numpy(order[at : at + size]) for at in range(0, n, size))
             return
         order = generator.permutation(np.flatnonzero(np.diff(offsets)))
         lot = np.cumsum(np.diff(offsets)[order]) // size

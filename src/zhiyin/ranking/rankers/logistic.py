@@ -2,8 +2,8 @@
 
 A number is a line of pieces between its quantiles, so that what is not straight (an age, an hour, a price) needs no
 expert; what is not known has a height of its own. So the model is a generalised additive one (Hastie & Tibshirani 1986)
-with linear splines, learnt as one convex problem: what is best is unique, and found to the last digit by L-BFGS. The
-penalty is on the rise from knot to knot, which draws curves flat and not to 0.
+with linear splines, learnt as one convex problem with one answer, by L-BFGS. Heights are penalised, so that a curve
+stays at 0, which is the mean of all rows, where there is little to learn it from.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LogisticConfig(InputsConfig):
     """Settings of `logistic`."""
 
     regularization: float = setting(1.0, gt=0, search=Search(0.01, 1_000, log=True))
-    """L2 weight on rises and steps, in rows."""
+    """L2 weight on heights, in rows."""
     iterations: int = setting(300, ge=1)
     """Of L-BFGS, at most."""
 
@@ -65,23 +65,25 @@ class Logistic(InputRanker):
         self.spread = np.concatenate([self._summands(table, at) for at in _blocks(len(table))]).std(0)
 
     def _solve(self, basis: sparse.csr_array, label: DoubleVector, weight: DoubleVector) -> None:
-        turned = basis.T.tocsr()
+        """Least loss; columns are measured in what their own curvature is at first, which L-BFGS needs to be quick."""
+        turned, penalty = basis.T.tocsr(), self.config.regularization
+        share = np.clip((weight * label).sum() / weight.sum(), 1e-6, 1 - 1e-6)
+        curvature = share * (1 - share) * (turned.power(2) @ weight)
+        unit = 1 / np.sqrt(curvature + penalty)
 
         def loss(given: DoubleVector) -> tuple[float, DoubleVector]:
-            odds = basis @ self._heights(given[:-1]) + given[-1]
+            height = given[:-1] * unit
+            odds = basis @ height + given[-1]
             residual = weight * (expit(odds) - label)
-            value = (weight * (np.logaddexp(0, odds) - label * odds)).sum()
-            value += self.config.regularization / 2 * (given[:-1] ** 2).sum()
-            slope = self._rises(turned @ residual) + self.config.regularization * given[:-1]
+            value = (weight * (np.logaddexp(0, odds) - label * odds)).sum() + penalty / 2 * (height**2).sum()
+            slope = unit * (turned @ residual + penalty * height)
             return value / len(label), np.append(slope, residual.sum()) / len(label)
 
-        start = np.zeros(basis.shape[1] + 1)
-        share = np.clip((weight * label).sum() / weight.sum(), 1e-6, 1 - 1e-6)
-        start[-1] = np.log(share / (1 - share))
-        limits = {"maxiter": self.config.iterations, "ftol": 1e-11, "gtol": 1e-8}
+        start = np.append(np.zeros(basis.shape[1]), np.log(share / (1 - share)))
+        limits = {"maxiter": self.config.iterations, "ftol": 1e-9, "gtol": 1e-7}
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=limits)
         logger.info("%s: %d iterations, log loss %.4f with its penalty", self.name, found.nit, found.fun)
-        self.height, self.constant = self._heights(found.x[:-1]), found.x[-1:]
+        self.height, self.constant = found.x[:-1] * unit, found.x[-1:]
 
     # ------------------------------------------------------------------ columns
 
@@ -89,21 +91,6 @@ class Logistic(InputRanker):
     def _size(self) -> int:
         """Columns of a number: its knots, and not knowing."""
         return int(self.knots.shape[1]) + 1
-
-    def _heights(self, rises: DoubleVector) -> DoubleVector:
-        """From the rises between knots to their heights; the first knot is at 0."""
-        n = len(self.knots) * self._size
-        lines = rises[:n].reshape(len(self.knots), self._size)
-        summed = np.concatenate([np.cumsum(lines[:, :-1], 1) - lines[:, :1], lines[:, -1:]], 1)
-        return np.concatenate([summed.ravel(), rises[n:]])
-
-    def _rises(self, of_heights: DoubleVector) -> DoubleVector:
-        """The transpose of `_heights`."""
-        n = len(self.knots) * self._size
-        lines = of_heights[:n].reshape(len(self.knots), self._size)
-        after = np.cumsum(lines[:, -2::-1], 1)[:, ::-1].copy()
-        after[:, 0] = 0
-        return np.concatenate([np.concatenate([after, lines[:, -1:]], 1).ravel(), of_heights[n:]])
 
     def _entries(self, table: FeatureTable, block: slice) -> tuple[AnyArray, DoubleVector]:
         """(m, e) columns and what stands there: two knots for each number, one for each category."""

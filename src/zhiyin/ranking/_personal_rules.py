@@ -1,0 +1,195 @@
+"""The rules that look at who asks: what they say of themselves, what they own, what they met of late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import field_validator
+from scipy import sparse
+
+from zhiyin.arrays import AnyArray, BoolVector, LongVector
+from zhiyin.config import names, setting
+from zhiyin.data.histories import NO_TIME
+from zhiyin.data.queries import Queries
+from zhiyin.errors import ConfigError, unknown
+from zhiyin.ranking._cells import Cells
+from zhiyin.ranking._rules import DAY, Held, Rule, Unsure, World
+
+
+class Fits(Unsure):
+    """Only items that share a value with the person: a region in which it may be sold, a language that they read."""
+
+    rule: Literal["fits"] = "fits"
+    column: str
+    """The column of the catalogue, of texts or lists of them."""
+    says: str | None = None
+    """Where the person's values are: a name of a query's context, else a column of the users; by default `column`."""
+    holds = ("names", "of", "people", "told")
+
+    @property
+    def label(self) -> str:
+        """With its column."""
+        return f"fits {self.column}"
+
+    @property
+    def _says(self) -> str:
+        return self.says or self.column
+
+    def gather(self, world: World) -> Held:
+        """What items have, and what is told of users."""
+        cells = Cells.read(world.items, self.column, "item")
+        found: Held = {"names": cells.names, "of": cells.of}
+        if world.users is None:
+            return found
+        if self._says not in world.users.column_names:
+            return found | {"people": [], "told": []}
+        theirs = Cells.read(world.users, self._says, "user")
+        rows = [theirs.of.indices[start:stop] for start, stop in pairwise(theirs.of.indptr)]
+        told = ["\n".join(theirs.names[at] for at in row) for row in rows]
+        return found | {"people": world.users["user_id"].to_pylist(), "told": told}
+
+    def lets(self, held: Held, queries: Queries | None) -> AnyArray:
+        """By what each query says; the same values are looked up once."""
+        assert queries is not None
+        said = self._said(held, queries)
+        different = {one: at for at, one in enumerate(dict.fromkeys(said))}
+        known = np.diff(held["of"].indptr) > 0
+        rows = np.stack([self._row(held, one, known) for one in different]) if different else np.zeros((0, 1), bool)
+        return rows[[different[one] for one in said]] if said else np.ones((0, len(known)), bool)
+
+    def _row(self, held: Held, said: frozenset[str], known: BoolVector) -> BoolVector:
+        if not said:
+            return np.full(len(known), self.keeps)
+        columns = [at for at, name in enumerate(held["names"]) if name in said]
+        fits = np.asarray(held["of"][:, columns].sum(1) > 0).ravel()
+        return np.where(known, fits, self.keeps)
+
+    def _said(self, held: Held, queries: Queries) -> list[frozenset[str]]:
+        """What the context says of each query, else the table of users; nothing where neither does."""
+        given = queries.context.get(self._says)
+        context = [None] * len(queries) if given is None else list(given)
+        people = dict(zip(held["people"], held["told"], strict=True)) if queries.users is not None else {}
+        users = queries.users or ("",) * len(queries)
+        return [
+            _values(one) or frozenset(filter(None, people.get(user, "").split("\n")))
+            for one, user in zip(context, users, strict=True)
+        ]
+
+
+def _values(said: Any) -> frozenset[str]:
+    """What a context says: a text, a number or true and false, or a list of them; None, NaN and blanks are nothing."""
+    each = said if isinstance(said, (list, tuple, set, np.ndarray)) else [said]
+    texts = (str(one).lower() if isinstance(one, (bool, np.bool_)) else str(one) for one in each if not _nothing(one))
+    return frozenset(one.strip() for one in texts if one.strip())
+
+
+def _nothing(one: Any) -> bool:
+    return one is None or bool(one != one)
+
+
+class NotOwned(Rule):
+    """Nothing of which the person's history holds an event that means ownership."""
+
+    rule: Literal["not_owned"] = "not_owned"
+    kinds: tuple[str, ...] = ("purchase",)
+    """The kinds of events that do; also as text, `purchase, rental`."""
+    holds = ("kinds",)
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return names(value)
+
+    @property
+    def label(self) -> str:
+        """As people say it."""
+        return "not owned"
+
+    def gather(self, world: World) -> Held:
+        """The numbers of the kinds."""
+        return {} if world.kinds is None else {"kinds": _kinds(self.kinds, world.kinds, self.label)}
+
+    def lets(self, held: Held, queries: Queries | None) -> AnyArray:
+        """By the events of each query."""
+        assert queries is not None
+        past, found = queries.histories, np.ones((len(queries), len(queries.items)), bool)
+        if past.kind is not None:
+            owned = np.isin(past.kind, held["kinds"])
+            found[past.owner()[owned], past.item[owned]] = False
+        return found
+
+
+class Frequency(Unsure):
+    """Nothing that the person has met often enough of late: the item itself, or its creator or category."""
+
+    rule: Literal["frequency"] = "frequency"
+    most: int = setting(3, ge=1)
+    """After so many events it rests."""
+    days: float = setting(7.0, gt=0)
+    """Events of the last so many days count."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of events that count, such as `exposure`; none: all."""
+    column: str | None = None
+    """The column whose values are counted, such as `creator`; None: the items themselves."""
+    holds = ("kinds", "of")
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return names(value)
+
+    @property
+    def label(self) -> str:
+        """With its numbers."""
+        of = "" if self.column is None else f" of its {self.column}"
+        return f"at most {self.most} events{of} in {self.days:g} days"
+
+    def gather(self, world: World) -> Held:
+        """The numbers of the kinds, and the values that are counted."""
+        n = world.items.num_rows
+        of = sparse.eye_array(n, format="csr", dtype=bool)
+        if self.column is not None:
+            of = Cells.read(world.items, self.column, "item").of
+        found: Held = {"of": of}
+        return found if world.kinds is None else found | {"kinds": _kinds(self.kinds, world.kinds, self.label)}
+
+    def lets(self, held: Held, queries: Queries | None) -> AnyArray:
+        """By the events of each query; those without a time count where `unknown` says drop."""
+        assert queries is not None
+        past, of = queries.histories, held["of"].astype(np.float32)
+        counted = np.ones(past.n_events, bool)
+        if self.kinds:
+            counted = np.zeros(past.n_events, bool) if past.kind is None else np.isin(past.kind, held["kinds"])
+        counted &= self._recent(queries)
+        met = past.keep(counted).without("weight").matrix(len(queries.items)) @ of
+        met.data = (met.data >= self.most).astype(np.float32)
+        met.eliminate_zeros()
+        rests = met @ of.T.tocsr()
+        found = np.ones((len(queries), len(queries.items)), bool)
+        found[np.repeat(np.arange(len(queries)), np.diff(rests.indptr)), rests.indices] = False
+        return found
+
+    def _recent(self, queries: Queries) -> BoolVector:
+        """(n_events,) those of the last days; of unknown times, or without a moment, those that must count."""
+        past = queries.histories
+        if past.time is None or queries.now is None:
+            return np.full(past.n_events, not self.keeps)
+        now = queries.now[past.owner()]
+        known = (past.time != NO_TIME) & (now != NO_TIME)
+        age: LongVector = np.subtract(now, past.time, where=known, out=np.zeros_like(now))
+        return np.where(known, (age >= 0) & (age <= self.days * DAY), not self.keeps)
+
+
+def _kinds(wanted: Sequence[str], known: Sequence[str], label: str) -> AnyArray:
+    """The numbers of kinds.
+
+    Raises:
+        ConfigError: one is not there.
+    """
+    for one in wanted:
+        if one not in known:
+            raise ConfigError(f"{label}: {unknown('kind of events', one, known)}")
+    return np.array([known.index(one) for one in wanted], np.uint8)
