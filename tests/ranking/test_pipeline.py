@@ -1,8 +1,9 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from zhiyin.data.dataset import Dataset
@@ -10,12 +11,14 @@ from zhiyin.data.exposures import Exposures
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.data.synthetic import synthetic
-from zhiyin.errors import ConfigError, DataError, NotFittedError
+from zhiyin.errors import ConfigError, DataError, LeakageError, NotFittedError
 from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.models import EASE, Popularity
 from zhiyin.models.base import FILLED, load
+from zhiyin.ranking.labels import exposed
 from zhiyin.ranking.lists import PINNED
 from zhiyin.ranking.pipeline import Pipeline
+from zhiyin.ranking.rankers import InterestAttention
 from zhiyin.run import Run
 from zhiyin.splitting import GlobalTime
 from zhiyin.testing.recommenders import RecommenderSuite
@@ -392,3 +395,57 @@ def test_re_rankers_are_named_in_text(tmp_path: Path) -> None:
     made = Pipeline(rerankers='[{"reranker": "novelty"}]', rules=str(tmp_path / "rules.toml"))
     assert [one.name for one in made.rerankers] == ["novelty"]
     assert made.config.rules[0].label == "at most 2 of one creator"
+
+
+class TestRankersInAPipeline:
+    QUICK: ClassVar[dict[str, Any]] = {"epochs": 3, "batch_size": 512, "hidden": [16], "learning_rate": 0.01}
+
+    def made(self, world: Dataset, ranker: str, sources: str = "item_knn:20,ease:20", **more: Any) -> Pipeline:
+        settings = {**self.QUICK, **more.pop("settings", {})}
+        choice = {"ranker": ranker, "settings": settings}
+        split = GlobalTime(quantile=0.9, targets="successive").split(world)
+        options = {"sources": sources, "ranker": choice, "cases": 1_000, "repeats": "allow", **more}
+        return Pipeline(**options).fit(split.development, run=Run(seed=0, threads=1))
+
+    def test_one_that_reads_histories_gets_them_and_the_vectors_of_a_model(
+        self, world: Dataset, tmp_path: Path
+    ) -> None:
+        found = self.made(world, "interest_attention", "bpr:20,ease:20", settings={"interest_size": 8})
+        assert isinstance(found.ranker, InterestAttention)
+        assert found.ranker.vectors.shape[0] == world.n_items
+        assert found.ranker.vectors.shape[1] > 1
+        again = load(found.save(tmp_path / "model"))
+        ours, theirs = (one.recommend(world.queries(np.arange(5)), k=5, exclude_seen=False) for one in (found, again))
+        np.testing.assert_array_equal(ours.items, theirs.items)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-5)
+
+    def test_kinds_of_events_are_outcomes_and_a_value_weighs_them(self, world: Dataset) -> None:
+        settings = {"tasks": "view, cart, purchase", "chain": False}
+        assert world.kinds == ("view", "cart", "purchase")
+        found = self.made(world, "multi_task", settings=settings, value="view + 100 * purchase * price")
+        asked = world.queries(np.arange(50))
+        candidates = found._retrieved(asked, None)
+        told = found.ranker.outcomes(found.features.table(candidates))
+        assert told["view"].mean() > told["cart"].mean() > told["purchase"].mean()
+        price = np.array(world.item_table["price"].to_pylist())[candidates.item]
+        want = told["view"] + 100 * told["purchase"] * price
+        np.testing.assert_allclose(found._score(asked)[candidates.owner(), candidates.item], want, rtol=1e-4)
+
+    def test_it_learns_from_exposures_that_are_later_than_its_events(self) -> None:
+        """Clicks fall with the place; a ranker that is taught by what was shown knows."""
+        world, truth = synthetic(n_users=200, n_items=60, n_events=8_000, n_groups=4, seed=1)
+        shown = truth.exposures(n_lists=3_000, length=4, click_rate=0.4, position_bias=1.5, policy="uniform")
+        kept = shown.select(["query", "user_id", "item_id", "time", "position", "clicked"])
+        cut = int(np.quantile(world.histories.time, 0.6))  # type: ignore[arg-type]
+        early = world.keep(world.histories.time < cut)  # type: ignore[operator]
+        later = kept.filter(pc.greater(kept["time"], cut))
+        families = [{"family": "popularity"}, {"family": "context", "settings": {"numbers": "position"}}]
+        choice = {"ranker": "boosted_trees", "settings": {"objective": "chance", "n_trees": 60}}
+        options = {"features": {"families": families}, "ranker": choice, "cases": 500, "repeats": "allow"}
+        found = Pipeline(sources="item_knn:20,popularity:20", **options).fit(early, run=Run(threads=1))
+        before = found.ranker
+        found.teach(exposed(later, world), Run(threads=1))
+        assert found.ranker is not before
+        assert found.ranker.importance()["position"] > 0.2
+        with pytest.raises(LeakageError, match="retrievers know what is to be foretold; fit it on what is before"):
+            found.teach(exposed(kept, world))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,9 @@ from zhiyin.data._synthetic_shop import Shop
 from zhiyin.data._synthetic_text import group_names, item_table
 from zhiyin.errors import ConfigError
 from zhiyin.run import Run
+
+if TYPE_CHECKING:
+    from zhiyin.data._synthetic_coupons import Past
 
 SECOND = 1_000_000
 HOUR = 3_600
@@ -259,6 +263,41 @@ class Truth:
             "conversion_chance": conversion,
         }
         return pa.table(columns)
+
+    def coupons(
+        self,
+        n: int = 1_000,
+        discounts: Sequence[float] = (0.1,),
+        lean: float = 0.0,
+        hidden: float = 0.3,
+        seed: int = 0,
+    ) -> pa.Table:
+        """A trial of coupons at the end of the world: `n` people, a coupon or none by lot, and who bought then.
+
+        Args:
+            n: people, each another user of the world.
+            discounts: one for each arm but arm 0, which is no coupon.
+            lean: 0 where all arms have the same chance for everybody; above, busy people get a coupon more often, with
+                chances that are known.
+            hidden: standard deviation of what moves a person's log-odds and nobody can know.
+            seed: of the trial; the people are those of the world.
+
+        Columns: `user_id`; what is known then, `age, region, views, purchases, days_since, spending, on_sale, opened`
+        (see `COUPON_FEATURES`); `arm, propensity` (the chance of that arm), `bought`; and the truth, `chance_without`,
+        `chance_with_1`, ... for each arm.
+
+        Raises:
+            ConfigError: more people than the world has, or discounts that are none.
+        """
+        from zhiyin.data._synthetic_coupons import coupons
+
+        return coupons(self, self._past, n, discounts, lean, hidden, seed)
+
+    @cached_property
+    def _past(self) -> Past:
+        from zhiyin.data._synthetic_coupons import past
+
+        return past(self)
 
     def _shown(self, seconds: LongVector, policy: str, rng: np.random.Generator) -> tuple[IntVector, DoubleVector]:
         """(n,) an item for each place and the chance with which the policy shows it there."""

@@ -11,7 +11,8 @@ so that P(i | u, t) = Σ_g P(g | u, t) · P(i | g, t) of a view is known exactly
 a cart and some carts to a purchase, more often where the value is high; the value (1 to 5) grows with how well the
 taste fits. Friends have like tastes. `Truth.exposures` logs lists that a known policy showed, with clicks under
 position bias: P(click) = P(examined | place) · P(attractive | user, item) (Craswell, Zoeter, Taylor & Ramsey, "An
-experimental comparison of click position-bias models", WSDM 2008).
+experimental comparison of click position-bias models", WSDM 2008). `Truth.coupons` is a trial of coupons, with the
+chance of each person to buy with and without one.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zhiyin.artifacts import new_folder
+from zhiyin.data._synthetic_coupons import COUPON_FEATURES
 from zhiyin.data._synthetic_events import KINDS, EventMaker, Events
 from zhiyin.data._synthetic_truth import SECOND, SyntheticConfig, Truth
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.errors import ConfigError, DataError
 
-__all__ = ["KINDS", "SyntheticConfig", "Truth", "synthetic", "write_events", "write_folder"]
+__all__ = ["COUPON_FEATURES", "KINDS", "SyntheticConfig", "Truth", "synthetic", "write_events", "write_folder"]
 
 
 def synthetic(config: SyntheticConfig | None = None, **options: Any) -> tuple[Dataset, Truth]:

@@ -9,6 +9,7 @@ significance   intervals and paired tests
 slices         for whom and on what a model is good
 report         what came out: JSON, Parquet, one HTML page
 tune           search settings on the validation part only
+uplift         how good the order is in which people should get a coupon
 off_policy     what a policy would earn that never ran, from the log of one that did
 """
 

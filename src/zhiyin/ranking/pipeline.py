@@ -17,34 +17,36 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from zhiyin import models
-from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, FloatVector, IntVector, offsets_of
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, IntVector, LongVector, offsets_of
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.exposures import Exposures
 from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models.base import Asked, Recommender, load
+from zhiyin.models.base import Asked, Recommender, VectorRecommender, load
 from zhiyin.ranking import rankers, rerankers
 from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
+from zhiyin.ranking._teaching import best_epochs, drawn, finite, followed, latest, scored
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
+from zhiyin.ranking.labels import Labelled
 from zhiyin.ranking.lists import PINNED, MadeLists, completed, with_pinned
 from zhiyin.ranking.pipeline_config import PipelineConfig, RankerChoice, ReRankerChoice, Source
 from zhiyin.ranking.ranked import Ranked, Remark
 from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.rerankers.base import ReRanker
 from zhiyin.ranking.rules import Rules
-from zhiyin.ranking.table import Features, FeatureTable
+from zhiyin.ranking.table import Features, FeaturesConfig
 from zhiyin.ranking.value import Value
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, top_k
 from zhiyin.run import Run
@@ -54,6 +56,9 @@ from zhiyin.splitting.global_time import GlobalTime
 __all__ = ["Pipeline", "PipelineConfig", "RankerChoice", "ReRankerChoice", "Source"]
 
 logger = logging.getLogger(__name__)
+
+HISTORY = 50
+"""So many last items are told to a ranker that reads histories."""
 
 PLACES = 50
 """A list is taken to have so many, where what re-rankers hold of each candidate and place must fit the memory."""
@@ -71,6 +76,9 @@ class Pipeline(Recommender):
 
     config: PipelineConfig
     needs = "time"
+    learns = ("until",)
+    until: LongVector
+    """(1,) the moment of the latest event that was learnt from."""
     retrievers: list[Recommender]
     features: Features
     ranker: Ranker
@@ -92,25 +100,37 @@ class Pipeline(Recommender):
     def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
         own = self.config
         choice: Ranker = rankers.get(own.ranker.ranker)(**own.ranker.settings)
+        assert train.histories.time is not None
+        self.until = np.array([train.histories.time.max()])
         self.rules.fit(train)
         if self.value is not None:
             self.value.fit(train.item_table, choice.foretold)
         self.rerankers = [_re_ranker(one).fit(train, run) for one in own.rerankers]
         cut = GlobalTime(quantile=1 - own.share, targets="successive", max_history=own.max_history).split(train)
         assert cut.validation is not None
-        until = _drawn(cut.validation, MEASURED, run)
+        until = drawn(cut.validation, MEASURED, run)
         made = [_made(source) for source in own.sources]
         self.retrievers = [
             one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
         ]
         self._named()
-        self.features = Features(own.features).fit(train, run)
-        self.ranker = self._taught(choice, _drawn(cut.test, own.cases, run), run)
+        self.features = Features(self._told(choice)).fit(train, run)
+        self.ranker = self._taught(self._shown(choice), drawn(cut.test, own.cases, run), run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features))
-        anew = [_made(source, _best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
+        anew = [_made(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
         self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
+
+    def _told(self, ranker: Ranker) -> FeaturesConfig:
+        """What features are made: with histories beside them for a ranker that reads them."""
+        told = self.config.features
+        return told.but(history=HISTORY) if ranker.reads_histories and not told.history else told
+
+    def _shown(self, ranker: Ranker) -> Ranker:
+        """The ranker, with the vectors of items of the first retriever that has some."""
+        vectors = next((one.item_vectors for one in self.retrievers if isinstance(one, VectorRecommender)), None)
+        return ranker if vectors is None else ranker.with_vectors(vectors)
 
     def _named(self) -> None:
         """Retrievers speak of the pipeline's own catalogue."""
@@ -140,18 +160,33 @@ class Pipeline(Recommender):
             free = np.ones((len(some), self.n_items), bool)
             if self.config.repeats == "exclude":
                 _hide(free, some.queries)
-            found = self._retrieved(some.queries, free)
-            label = _among(found, some)
-            hit = np.bincount(found.owner(), label, len(some)) > 0
-            if hit.any():
-                kept = np.repeat(hit, found.lengths)
-                columns = {name: column[kept] for name, column in found.columns.items()}
-                left = Candidates(some.queries.take(hit), offsets_of(found.lengths[hit]), found.item[kept], columns)
-                parts.append((self.features.table(left), label[kept]))
+            rows = followed(self, self._retrieved(some.queries, free), some)
+            parts += [] if rows is None else [rows]
         if not parts:
             raise DataError("the retrievers find none of what the ranker is to learn from; raise their quotas")
-        tables, labels = zip(*parts, strict=True)
-        return Rows(FeatureTable.join(tables), np.concatenate(labels))
+        return Rows.join(parts)
+
+    def teach(self, shown: Labelled, run: Run | None = None) -> Self:
+        """Teach the ranker anew, from what was shown and what became of it, instead of from what followed.
+
+        Args:
+            shown: such as `zhiyin.ranking.labels.exposed` makes of a log; the latest fifth of its lists says when to
+                stop, and calibrates.
+            run: seed and threads.
+
+        Raises:
+            NotFittedError: before `fit`.
+            DataError: the rows teach nothing; see `Ranker.fit`.
+            LeakageError: the retrievers have learnt from events of then or later, so their scores know the answers.
+        """
+        run = run or Run()
+        told = scored(self, shown, self._rows(run))
+        rows, last = told.rows(self.features), latest(told)
+        choice: Ranker = rankers.get(self.config.ranker.ranker)(**self.config.ranker.settings)
+        self.ranker = self._shown(choice).fit(rows.take(~last), rows.take(last), run)
+        if self.value is not None:
+            self.value.check(tuple(self.ranker.features))
+        return self
 
     # ------------------------------------------------------------------ answering
 
@@ -180,7 +215,7 @@ class Pipeline(Recommender):
             wanted[row, best[row, place]] = True
         row, item = np.nonzero(wanted)
         columns = {
-            f"{SCORE}{name}": _finite(found[row, item]) for name, found in zip(self._names(), scores, strict=True)
+            f"{SCORE}{name}": finite(found[row, item]) for name, found in zip(self._names(), scores, strict=True)
         }
         return Candidates(queries, offsets_of(wanted.sum(1)), item.astype(np.int32), columns)
 
@@ -334,8 +369,8 @@ class Pipeline(Recommender):
             if one.vocabulary != self.vocabulary:
                 raise DataError(f"{folder} is damaged: its {one.name} knows other items; save the pipeline anew")
         self._named()
-        self.features = Features.load(folder / "features", self.config.features)
         self.ranker = load_part(folder / "ranker", "rankers", "ranker", rankers.get)
+        self.features = Features.load(folder / "features", self._told(self.ranker))
         self.rerankers = [
             load_part(folder / "rerankers" / f"{at:02d}", "rerankers", "re-ranker", rerankers.get)
             for at in range(len(self.config.rerankers))
@@ -362,29 +397,3 @@ def _re_ranker(choice: ReRankerChoice) -> ReRanker:
 def _hide(free: AnyArray, queries: Queries) -> None:
     """Take the items of each history away, in place."""
     free[queries.histories.owner(), queries.histories.item] = False
-
-
-def _best_epochs(model: Recommender) -> int | None:
-    """For how many epochs a model that stops early was at its best; None for others."""
-    trained = getattr(model, "trained", None)
-    return None if trained is None else max(1, int(trained.best_epoch))
-
-
-def _drawn(cases: Cases, most: int, run: Run) -> Cases:
-    """At most so many of the cases."""
-    if len(cases) <= most:
-        return cases
-    return cases.take(np.sort(run.generator("pipeline: cases").choice(len(cases), most, replace=False)))
-
-
-def _among(found: Candidates, cases: Cases) -> AnyArray:
-    """(n,) 1 for the candidates that are among the targets of their case."""
-    n_items = len(found.queries.items)
-    wanted = cases.targets.owner().astype(np.int64) * n_items + cases.targets.item
-    return np.isin(found.owner().astype(np.int64) * n_items + found.item, wanted).astype(np.float32)
-
-
-def _finite(scores: AnyArray) -> FloatVector:
-    """Scores with NaN where a retriever says nothing."""
-    found: FloatVector = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
-    return found

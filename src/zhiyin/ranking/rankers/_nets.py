@@ -61,8 +61,6 @@ class NetRanker(InputRanker):
     weights: FloatVector
     """(n,) all weights of the net, in the order of torch."""
     net: nn.Module
-    reads_histories = False
-    """Whether rows must come with their items and histories."""
 
     @property
     def says_chances(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatVector
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, FloatVector
 from zhiyin.config import Component, Config
 from zhiyin.errors import DataError, NotFittedError
 from zhiyin.ranking import chances
@@ -56,6 +56,17 @@ class Rows:
     def __len__(self) -> int:
         return len(self.label)
 
+    @classmethod
+    def join(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of several tables of the same features, one after the other."""
+        first = parts[0]
+        return cls(
+            FeatureTable.join([one.features for one in parts]),
+            np.concatenate([one.label for one in parts]),
+            None if first.weight is None else np.concatenate([one.weight for one in parts if one.weight is not None]),
+            {name: np.concatenate([one.outcomes[name] for one in parts]) for name in first.outcomes},
+        )
+
     def take(self, queries: BoolVector) -> Rows:
         """The rows of some queries, in their order."""
         kept = queries[self.features.owner()]
@@ -93,6 +104,8 @@ class Ranker(Component):
     room = "zhiyin.ranking.rankers"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, or lists of text."""
+    reads_histories: ClassVar[bool] = False
+    """Whether rows must come with their items and histories."""
     chance_map: DoubleVector
     """(n_outcomes, 2, m) what makes chances of what is said; see `zhiyin.ranking.chances`. (0, 2, 0) for nothing."""
 
@@ -118,6 +131,10 @@ class Ranker(Component):
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         raise NotImplementedError
+
+    def with_vectors(self, vectors: FloatMatrix) -> Self:
+        """The same, yet to learn, told the vectors (n_items, d) of a model that knows the items; of no use here."""
+        return self
 
     def _predict(self, features: FeatureTable) -> DoubleVector:
         """(n,) the higher, the better; or (n, n_outcomes) of all that is `foretold`."""

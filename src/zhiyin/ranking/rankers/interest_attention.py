@@ -8,7 +8,7 @@ own. The result, the candidate and their product stand beside the other features
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class InterestAttention(NetRanker):
     """(n_items, d) of a sequence model, (n_items, 0) where none are given."""
     reads_histories = True
 
-    def with_vectors(self, vectors: FloatMatrix) -> InterestAttention:
+    def with_vectors(self, vectors: FloatMatrix) -> Self:
         """The same, yet to learn, with the vectors (n_items, d) of a model that knows the items; NaN for none."""
         self.vectors = np.nan_to_num(np.asarray(vectors, np.float32))
         return self

@@ -1,0 +1,107 @@
+"""What the ranker of a pipeline learns from: candidates that were found blind, or what was shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
+from zhiyin.data.queries import Queries
+from zhiyin.errors import LeakageError
+from zhiyin.ranking.candidates import Candidates
+from zhiyin.ranking.features.retrieval import SCORE
+from zhiyin.ranking.labels import Labelled
+from zhiyin.ranking.rankers.base import Rows
+from zhiyin.run import Run
+from zhiyin.splitting.base import Cases
+
+if TYPE_CHECKING:
+    from zhiyin.models.base import Recommender
+    from zhiyin.ranking.pipeline import Pipeline
+
+
+def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None:
+    """Candidates, and whether they were what followed; cases of which none was are left out. None if none is left."""
+    label = _among(found, cases)
+    hit: BoolVector = np.bincount(found.owner(), label, len(cases)) > 0
+    if not hit.any():
+        return None
+    kept = np.repeat(hit, found.lengths)
+    columns = {name: column[kept] for name, column in found.columns.items()}
+    left = Candidates(found.queries.take(hit), offsets_of(found.lengths[hit]), found.item[kept], columns)
+    return Rows(
+        pipeline.features.table(left), label[kept], None, _kinds(pipeline.kinds, left, label[kept], cases.take(hit))
+    )
+
+
+def _among(found: Candidates, cases: Cases) -> FloatVector:
+    """(n,) 1 for the candidates that are among the targets of their case."""
+    n_items = len(found.queries.items)
+    wanted = cases.targets.owner().astype(np.int64) * n_items + cases.targets.item
+    return np.isin(found.owner().astype(np.int64) * n_items + found.item, wanted).astype(np.float32)
+
+
+def _kinds(kinds: tuple[str, ...], found: Candidates, label: FloatVector, cases: Cases) -> dict[str, FloatVector]:
+    """What followed, kind by kind, where events have kinds: for rankers of several outcomes."""
+    if cases.targets.kind is None or len(kinds) < 2:
+        return {}
+    kind = cases.targets.kind[cases.targets.offsets[:-1]][found.owner()]  # each case has one target
+    return {name: label * (kind == number).astype(np.float32) for number, name in enumerate(kinds)}
+
+
+def scored(pipeline: Pipeline, shown: Labelled, rows: int) -> Labelled:
+    """What was shown, with the scores of the retrievers; so many queries are scored at once.
+
+    Raises:
+        LeakageError: the retrievers have learnt from events of then or later.
+    """
+    asked = replace(shown.candidates, queries=pipeline.encode(shown.candidates.queries))
+    _check_blind(pipeline, asked.queries)
+    columns: dict[str, AnyArray] = dict(asked.columns)
+    starts = range(0, len(asked.queries), rows)
+    for name, one in zip(pipeline._names(), pipeline.retrievers, strict=True):
+        blocks = (asked.slice(start, min(len(asked.queries), start + rows)) for start in starts)
+        columns[f"{SCORE}{name}"] = np.concatenate(
+            [finite(one._score(some.queries)[some.owner(), some.item]) for some in blocks]
+        )
+    return replace(shown, candidates=replace(asked, columns=columns))
+
+
+def latest(shown: Labelled, share: float = 0.2) -> BoolVector:
+    """(n_queries,) which queries are the latest ones."""
+    n = len(shown.candidates.queries)
+    found = np.zeros(n, bool)
+    found[np.argsort(shown.candidates.now(), kind="stable")[-max(1, int(n * share)) :]] = True
+    return found
+
+
+def _check_blind(pipeline: Pipeline, queries: Queries) -> None:
+    if queries.now is None or not len(queries):
+        return
+    until, first = int(pipeline.until[0]), int(queries.now.min())
+    if first <= until:
+        raise LeakageError(
+            f"{pipeline.name} has learnt from events up to {until} (microseconds since 1970), and the first exposure "
+            f"is of {first}: its retrievers know what is to be foretold; fit it on what is before the exposures"
+        )
+
+
+def finite(scores: AnyArray) -> FloatVector:
+    """Scores with NaN where a retriever says nothing."""
+    found: FloatVector = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
+    return found
+
+
+def best_epochs(model: Recommender) -> int | None:
+    """For how many epochs a model that stops early was at its best; None for others."""
+    trained = getattr(model, "trained", None)
+    return None if trained is None else max(1, int(trained.best_epoch))
+
+
+def drawn(cases: Cases, most: int, run: Run) -> Cases:
+    """At most so many of the cases."""
+    if len(cases) <= most:
+        return cases
+    return cases.take(np.sort(run.generator("pipeline: cases").choice(len(cases), most, replace=False)))
