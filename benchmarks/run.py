@@ -33,7 +33,16 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
         ["encoders.py"],
         ["semantics.py", "--data", str(data), "--work", str(HERE / ".semantics")],
         ["curves.py"],
+        ["ratings.py", "--data", str(data), *_of(peers, "surprise", "lenskit")],
+        ["off_policy.py", "--data", str(data), *_of(peers, "obp")],
+        ["uplift.py"],
+        ["ctr.py", "--data", str(data)],
     ]
+
+
+def _of(peers: list[str], *names: str) -> list[str]:
+    """Those of the other libraries that a script can run."""
+    return [part for peer in peers if peer.partition("=")[0] in names for part in ("--peer", peer)]
 
 
 def main() -> None:

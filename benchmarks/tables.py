@@ -429,6 +429,44 @@ def encoding() -> str:
 FEW = {"ndcg@10, few": "NDCG@10, at most 5 events"}
 
 
+def ratings() -> str:
+    """RMSE of predicted ratings under each protocol, and how far each model is from `rlfm`."""
+    found = result("ratings")
+    rows = []
+    for protocol in ("time", "live", "random"):
+        models = sorted(found[protocol]["models"].items(), key=lambda one: one[1]["rmse"])
+        for place, (name, one) in enumerate(models):
+            low, high = one["interval of minus rlfm by ratings"]
+            least, most = one["interval of minus rlfm by users"]
+            by_ratings = f"{one['minus rlfm']:+.4f} ({low:+.4f} to {high:+.4f})" if name != "rlfm" else ""
+            by_users = f"{least:+.4f} to {most:+.4f}" if name != "rlfm" else ""
+            first = f"**{protocol}**" if place == 0 else ""
+            rows.append([first, name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}", by_ratings, by_users])
+    header = ["protocol", "model", "RMSE", "MAE", "RMSE minus that of rlfm, 95 % by ratings", "95 % by people"]
+    return table(header, rows, text_columns=2)
+
+
+def uplift() -> str:
+    """How much of the oracle's Qini each order of people has."""
+    found = result("uplift")["one coupon"]
+    rows = [
+        [name, f"{100 * one['of oracle']['mean']:.1f} %", f"{100 * one['of oracle']['deviation']:.1f}"]
+        for name, one in sorted(found.items(), key=lambda row: -row[1]["of oracle"]["mean"])
+        if name != "oracle"
+    ]
+    return table(["order of people", "of the oracle's Qini", "deviation over worlds, points"], rows)
+
+
+def budgets() -> str:
+    """What coupons bring and cost for each 1,000 people, by who gets them."""
+    found = result("uplift")["two coupons"]
+    rows = [
+        [name, f"{one['added']['mean']:+,.0f}", f"{one['spent']['mean']:,.0f}"]
+        for name, one in sorted(found.items(), key=lambda row: -row[1]["added"]["mean"])
+    ]
+    return table(["who gets a coupon", "profit added", "spent"], rows)
+
+
 def _of_part(runs: dict[str, Any], part: str) -> dict[str, Any]:
     return {label: one for label, one in runs.items() if label.startswith(part)}
 
@@ -475,6 +513,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
+    "ratings": ratings,
+    "uplift": uplift,
+    "budgets": budgets,
     "encoders": encoding,
     "semantics": semantics,
     "semantics-short": semantics_short,

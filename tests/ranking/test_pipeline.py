@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from zhiyin.data.dataset import Dataset
+from zhiyin.data.dataset import Clock, Dataset
 from zhiyin.data.exposures import Exposures
+from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.data.synthetic import synthetic
@@ -20,7 +21,7 @@ from zhiyin.ranking.lists import PINNED
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.rankers import InterestAttention
 from zhiyin.run import Run
-from zhiyin.splitting import GlobalTime
+from zhiyin.splitting import GlobalTime, UserHoldout
 from zhiyin.testing.recommenders import RecommenderSuite
 
 SMALL = {"sources": "item_knn:20,ease:20", "ranker": {"ranker": "boosted_trees", "settings": {"n_trees": 20}}}
@@ -449,3 +450,20 @@ class TestRankersInAPipeline:
         assert found.ranker.importance()["position"] > 0.2
         with pytest.raises(LeakageError, match="retrievers know what is to be foretold; fit it on what is before"):
             found.teach(exposed(kept, world))
+
+
+@pytest.mark.parametrize("clock", ["position", "none"])
+def test_without_times_people_are_held_out_for_the_ranker(world: Dataset, clock: Clock) -> None:
+    bare = world.histories.without("time") if clock == "none" else world.histories
+    known = Dataset.of(bare, world.item_table, world.user_table, clock=clock, kinds=world.kinds)
+    split = UserHoldout(test_share=0.3).split(known)
+    found = Pipeline(**SMALL, share=0.4, repeats="allow").fit(split.development, run=Run(seed=0, threads=1))
+    assert found.until.tolist() == [NO_TIME]
+    known_world = world_of(split.development)
+    others = [Popularity().fit(split.development), EASE().fit(split.development)]
+    ours, popular, best = (
+        evaluate(one, split.test, ["ndcg@10"], known_world, exclude_seen=False).samples["ndcg@10"].value
+        for one in (found, *others)
+    )
+    assert ours > 1.1 * popular
+    assert ours > 0.95 * best  # a hundred people teach the ranker little

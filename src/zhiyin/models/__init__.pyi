@@ -13,6 +13,7 @@ from zhiyin.models.hstu import HSTU as HSTU
 from zhiyin.models.item_knn import ItemKNN as ItemKNN
 from zhiyin.models.popularity import Popularity as Popularity
 from zhiyin.models.random import Random as Random
+from zhiyin.models.rlfm import RLFM as RLFM
 from zhiyin.models.sasrec import SASRec as SASRec
 from zhiyin.models.svd import SVD as SVD
 from zhiyin.models.tiger import TIGER as TIGER

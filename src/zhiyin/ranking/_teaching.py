@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
 from zhiyin.errors import LeakageError
 from zhiyin.ranking.candidates import Candidates
@@ -15,11 +17,28 @@ from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
 from zhiyin.ranking.rankers.base import Rows
 from zhiyin.run import Run
-from zhiyin.splitting.base import Cases
+from zhiyin.splitting.base import Cases, Split
+from zhiyin.splitting.global_time import GlobalTime
+from zhiyin.splitting.user_holdout import UserHoldout
 
 if TYPE_CHECKING:
     from zhiyin.models.base import Recommender
     from zhiyin.ranking.pipeline import Pipeline
+
+
+def timed(train: Dataset) -> bool:
+    """Whether the times of events are known."""
+    return train.clock == "time"
+
+
+def cut_of(train: Dataset, share: float, max_history: int, run: Run) -> Split:
+    """What retrievers learn from, and what the ranker does: later events, or people who are held out."""
+    if timed(train):
+        return GlobalTime(quantile=1 - share, targets="successive", max_history=max_history).split(train)
+    seed = int(run.generator("pipeline: cut").integers(2**31))
+    return UserHoldout(test_share=share, validation_share=min(0.05, share / 2), minimum_events=2, seed=seed).split(
+        train
+    )
 
 
 def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None:
@@ -31,9 +50,8 @@ def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None
     kept = np.repeat(hit, found.lengths)
     columns = {name: column[kept] for name, column in found.columns.items()}
     left = Candidates(found.queries.take(hit), offsets_of(found.lengths[hit]), found.item[kept], columns)
-    return Rows(
-        pipeline.features.table(left), label[kept], None, _kinds(pipeline.kinds, left, label[kept], cases.take(hit))
-    )
+    kinds = _kinds(pipeline.kinds, left, cases.take(hit))
+    return Rows(pipeline.features.table(left), label[kept], None, kinds)
 
 
 def _among(found: Candidates, cases: Cases) -> FloatVector:
@@ -43,12 +61,15 @@ def _among(found: Candidates, cases: Cases) -> FloatVector:
     return np.isin(found.owner().astype(np.int64) * n_items + found.item, wanted).astype(np.float32)
 
 
-def _kinds(kinds: tuple[str, ...], found: Candidates, label: FloatVector, cases: Cases) -> dict[str, FloatVector]:
+def _kinds(kinds: tuple[str, ...], found: Candidates, cases: Cases) -> dict[str, FloatVector]:
     """What followed, kind by kind, where events have kinds: for rankers of several outcomes."""
-    if cases.targets.kind is None or len(kinds) < 2:
+    kind = cases.targets.kind
+    if kind is None or len(kinds) < 2:
         return {}
-    kind = cases.targets.kind[cases.targets.offsets[:-1]][found.owner()]  # each case has one target
-    return {name: label * (kind == number).astype(np.float32) for number, name in enumerate(kinds)}
+    return {
+        name: _among(found, Cases(cases.queries, cases.targets.keep(kind == number)))
+        for number, name in enumerate(kinds)
+    }
 
 
 def scored(pipeline: Pipeline, shown: Labelled, rows: int) -> Labelled:
@@ -81,7 +102,7 @@ def _check_blind(pipeline: Pipeline, queries: Queries) -> None:
     if queries.now is None or not len(queries):
         return
     until, first = int(pipeline.until[0]), int(queries.now.min())
-    if first <= until:
+    if until != NO_TIME and first <= until:
         raise LeakageError(
             f"{pipeline.name} has learnt from events up to {until} (microseconds since 1970), and the first exposure "
             f"is of {first}: its retrievers know what is to be foretold; fit it on what is before the exposures"

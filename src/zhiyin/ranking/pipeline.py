@@ -8,7 +8,8 @@
 
 The ranker must learn from candidates as they will be: found by retrievers that have not seen what they are asked for.
 So `fit` cuts the log by time; retrievers learn from what is before the cut, and the ranker from what people did after
-it, each event asked for at its own moment. Then retrievers learn anew from the whole log, for as long as was best.
+it, each event asked for at its own moment. (Without times, some people are held out, and the ranker learns from the
+later or random part of what they did.) Then retrievers learn anew from the whole log, for as long as was best.
 Features are those of the moment of each query, in training as in serving (see `zhiyin.ranking.features`).
 """
 
@@ -27,6 +28,7 @@ from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, IntVe
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.exposures import Exposures
+from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.errors import ConfigError, DataError
@@ -35,7 +37,7 @@ from zhiyin.ranking import rankers, rerankers
 from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
-from zhiyin.ranking._teaching import best_epochs, drawn, finite, followed, latest, scored
+from zhiyin.ranking._teaching import best_epochs, cut_of, drawn, finite, followed, latest, scored, timed
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
@@ -51,7 +53,6 @@ from zhiyin.ranking.value import Value
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, top_k
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
-from zhiyin.splitting.global_time import GlobalTime
 
 __all__ = ["Pipeline", "PipelineConfig", "RankerChoice", "ReRankerChoice", "Source"]
 
@@ -75,10 +76,9 @@ class Pipeline(Recommender):
     """
 
     config: PipelineConfig
-    needs = "time"
     learns = ("until",)
     until: LongVector
-    """(1,) the moment of the latest event that was learnt from."""
+    """(1,) the moment of the latest event that was learnt from; `NO_TIME` where times are not known."""
     retrievers: list[Recommender]
     features: Features
     ranker: Ranker
@@ -100,22 +100,23 @@ class Pipeline(Recommender):
     def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
         own = self.config
         choice: Ranker = rankers.get(own.ranker.ranker)(**own.ranker.settings)
-        assert train.histories.time is not None
-        self.until = np.array([train.histories.time.max()])
+        time = train.histories.time
+        self.until = np.array([NO_TIME if time is None or not timed(train) else time.max()])
         self.rules.fit(train)
         if self.value is not None:
             self.value.fit(train.item_table, choice.foretold)
         self.rerankers = [_re_ranker(one).fit(train, run) for one in own.rerankers]
-        cut = GlobalTime(quantile=1 - own.share, targets="successive", max_history=own.max_history).split(train)
-        assert cut.validation is not None
-        until = drawn(cut.validation, MEASURED, run)
+        cut = cut_of(train, own.share, own.max_history, run)
+        until = None if cut.validation is None else drawn(cut.validation, MEASURED, run)
         made = [_made(source) for source in own.sources]
         self.retrievers = [
             one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
         ]
         self._named()
-        self.features = Features(self._told(choice)).fit(train, run)
+        self.features = Features(self._told(choice)).fit(train if timed(train) else cut.development, run)
         self.ranker = self._taught(self._shown(choice), drawn(cut.test, own.cases, run), run)
+        if not timed(train):  # what is counted knows no moment, and was not to know what was asked for
+            self.features = Features(self._told(choice)).fit(train, run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features))
         anew = [_made(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
@@ -138,12 +139,13 @@ class Pipeline(Recommender):
             one.items = self.items
 
     def _taught(self, made: Ranker, asked: Cases, run: Run) -> Ranker:
-        """The ranker, taught by cases in the order of their times: the last fifth says when to stop."""
-        assert asked.queries.now is not None
-        order = np.argsort(asked.queries.now, kind="stable")
+        """The ranker, taught by cases in the order of their times, if any: the last fifth says when to stop."""
+        now = asked.queries.now
+        order = np.arange(len(asked)) if now is None else np.argsort(now, kind="stable")
         last = max(1, len(order) // 5)
-        parts = [self._found(asked.take(part), run) for part in (order[:-last], order[-last:])]
-        found = float(parts[0].label.sum()) / max(1, len(order) - last)
+        taught = asked.take(order[:-last])
+        parts = [self._found(taught, run), self._found(asked.take(order[-last:]), run)]
+        found = float(parts[0].label.sum()) / max(1, taught.targets.n_events)
         logger.info("retrievers find %.0f%% of what is asked for among %d candidates", 100 * found, len(parts[0].label))
         try:
             return made.fit(parts[0], parts[1], run)
