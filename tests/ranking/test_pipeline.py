@@ -457,7 +457,7 @@ def test_without_times_people_are_held_out_for_the_ranker(world: Dataset, clock:
     bare = world.histories.without("time") if clock == "none" else world.histories
     known = Dataset.of(bare, world.item_table, world.user_table, clock=clock, kinds=world.kinds)
     split = UserHoldout(test_share=0.3).split(known)
-    found = Pipeline(**SMALL, share=0.4, repeats="allow").fit(split.development, run=Run(seed=0, threads=1))
+    found = Pipeline(sources=SMALL["sources"], repeats="allow").fit(split.development, run=Run(seed=0, threads=1))
     assert found.until.tolist() == [NO_TIME]
     known_world = world_of(split.development)
     others = [Popularity().fit(split.development), EASE().fit(split.development)]

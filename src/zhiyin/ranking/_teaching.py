@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,18 @@ def timed(train: Dataset) -> bool:
     return train.clock == "time"
 
 
-def cut_of(train: Dataset, share: float, max_history: int, run: Run) -> Split:
-    """What retrievers learn from, and what the ranker does: later events, or people who are held out."""
+def cuts_of(train: Dataset, share: float, max_history: int, run: Run) -> Iterator[Split]:
+    """What retrievers learn from, and what the ranker does: later events, or people who are held out.
+
+    A moment cuts once, as what is after it may not be known before. People can be held out in turn: so often that each
+    is asked once in the mean.
+    """
     if timed(train):
-        return GlobalTime(quantile=1 - share, targets="successive", max_history=max_history).split(train)
-    seed = int(run.generator("pipeline: cut").integers(2**31))
-    return UserHoldout(test_share=share, validation_share=min(0.05, share / 2), minimum_events=2, seed=seed).split(
-        train
-    )
+        yield GlobalTime(quantile=1 - share, targets="successive", max_history=max_history).split(train)
+        return
+    for seed in run.generator("pipeline: cuts").integers(2**31, size=max(1, round(1 / share))):
+        held = UserHoldout(test_share=share, validation_share=min(0.05, share / 2), minimum_events=2, seed=int(seed))
+        yield held.split(train)
 
 
 def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None:

@@ -8,7 +8,7 @@
 
 The ranker must learn from candidates as they will be: found by retrievers that have not seen what they are asked for.
 So `fit` cuts the log by time; retrievers learn from what is before the cut, and the ranker from what people did after
-it, each event asked for at its own moment. (Without times, some people are held out, and the ranker learns from the
+it, each event asked for at its own moment. (Without times, people are held out in turn, and the ranker learns from the
 later or random part of what they did.) Then retrievers learn anew from the whole log, for as long as was best.
 Features are those of the moment of each query, in training as in serving (see `zhiyin.ranking.features`).
 """
@@ -16,6 +16,7 @@ Features are those of the moment of each query, in training as in serving (see `
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,7 +38,7 @@ from zhiyin.ranking import rankers, rerankers
 from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
-from zhiyin.ranking._teaching import best_epochs, cut_of, drawn, finite, followed, latest, scored, timed
+from zhiyin.ranking._teaching import best_epochs, cuts_of, drawn, finite, followed, latest, scored, timed
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
@@ -52,7 +53,7 @@ from zhiyin.ranking.table import Features, FeaturesConfig
 from zhiyin.ranking.value import Value
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, top_k
 from zhiyin.run import Run
-from zhiyin.splitting.base import Cases
+from zhiyin.splitting.base import Cases, Split
 
 __all__ = ["Pipeline", "PipelineConfig", "RankerChoice", "ReRankerChoice", "Source"]
 
@@ -106,22 +107,36 @@ class Pipeline(Recommender):
         if self.value is not None:
             self.value.fit(train.item_table, choice.foretold)
         self.rerankers = [_re_ranker(one).fit(train, run) for one in own.rerankers]
-        cut = cut_of(train, own.share, own.max_history, run)
-        until = None if cut.validation is None else drawn(cut.validation, MEASURED, run)
-        made = [_made(source) for source in own.sources]
-        self.retrievers = [
-            one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
-        ]
-        self._named()
-        self.features = Features(self._told(choice)).fit(train if timed(train) else cut.development, run)
-        self.ranker = self._taught(self._shown(choice), drawn(cut.test, own.cases, run), run)
-        if not timed(train):  # what is counted knows no moment, and was not to know what was asked for
-            self.features = Features(self._told(choice)).fit(train, run)
+        parts = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
+        self.ranker = self._taught(self._shown(choice), parts, run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features))
         anew = [_made(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
         self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
+        if not timed(train):
+            self.features = Features(self._told(choice)).fit(train, run)
+
+    def _blind(self, cut: Split, train: Dataset, ranker: Ranker, run: Run) -> tuple[Rows, Rows]:
+        """What the ranker learns from and what says when to stop, of retrievers that learn from one side of a cut.
+
+        Features look at what is before their moment; where there is none, they must not know the other side either.
+        """
+        until = None if cut.validation is None else drawn(cut.validation, MEASURED, run)
+        made = [_made(source) for source in self.config.sources]
+        self.retrievers = [
+            one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
+        ]
+        self._named()
+        self.features = Features(self._told(ranker)).fit(train if timed(train) else cut.development, run)
+        asked = drawn(cut.test, self.config.cases, run)
+        now = asked.queries.now
+        order = np.arange(len(asked)) if now is None else np.argsort(now, kind="stable")
+        last = max(1, len(order) // 5)
+        rows = self._found(asked.take(order[:-last]), run), self._found(asked.take(order[-last:]), run)
+        found = float(rows[0].label.sum() + rows[1].label.sum()) / max(1, asked.targets.n_events)
+        logger.info("retrievers find %.0f%% of what is asked for", 100 * found)
+        return rows
 
     def _told(self, ranker: Ranker) -> FeaturesConfig:
         """What features are made: with histories beside them for a ranker that reads them."""
@@ -138,20 +153,15 @@ class Pipeline(Recommender):
         for one in self.retrievers:
             one.items = self.items
 
-    def _taught(self, made: Ranker, asked: Cases, run: Run) -> Ranker:
-        """The ranker, taught by cases in the order of their times, if any: the last fifth says when to stop."""
-        now = asked.queries.now
-        order = np.arange(len(asked)) if now is None else np.argsort(now, kind="stable")
-        last = max(1, len(order) // 5)
-        taught = asked.take(order[:-last])
-        parts = [self._found(taught, run), self._found(asked.take(order[-last:]), run)]
-        found = float(parts[0].label.sum()) / max(1, taught.targets.n_events)
-        logger.info("retrievers find %.0f%% of what is asked for among %d candidates", 100 * found, len(parts[0].label))
+    def _taught(self, made: Ranker, parts: Sequence[tuple[Rows, Rows]], run: Run) -> Ranker:
+        """The ranker, taught by the rows of each cut."""
+        rows, held = (Rows.join([one[side] for one in parts]) for side in (0, 1))
         try:
-            return made.fit(parts[0], parts[1], run)
+            return made.fit(rows, held, run)
         except DataError as error:
             raise DataError(
-                f"{self.name}: of {len(order):,} cases, {found:.1%} of targets were found; {error}"
+                f"{self.name}: {len(rows):,} candidates are there to learn from, {rows.label.sum():,.0f} of which "
+                f"were what followed; {error}"
             ) from None
 
     def _found(self, cases: Cases, run: Run) -> Rows:
