@@ -20,7 +20,9 @@ from zhiyin.cli import (
     prepare,
     quality,
     quickstart,
+    rank,
     recommend,
+    scenarios,
     tune,
 )
 from zhiyin.errors import ConfigError
@@ -82,11 +84,13 @@ app.command("prepare")(prepare.prepare)
 app.command("quality")(quality.quality)
 app.command("compare")(compare.compare)
 app.command("fit")(fit.fit)
+app.command("rank")(rank.rank)
 app.command("recommend")(recommend.recommend)
 app.command("encode")(encode.encode)
 app.command("search")(encode.search)
 app.command("codes")(codes.codes)
 app.command("export")(export.export)
 app.command("tune")(tune.tune)
+app.add_typer(scenarios.app, name="scenarios")
 app.command("list")(listing.listing)
 app.command("doctor")(doctor.doctor)

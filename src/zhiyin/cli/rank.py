@@ -1,0 +1,98 @@
+"""`zhiyin rank`: two stages on a data set, measured beside each of its retrievers, and saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zhiyin.cli import _options as opt
+
+if TYPE_CHECKING:
+    from zhiyin.data.dataset import Dataset
+    from zhiyin.models.base import Recommender
+    from zhiyin.ranking.pipeline import Pipeline
+    from zhiyin.run import Run
+
+METRICS = ("ndcg@10", "recall@10")
+TOLD = 12
+"""So many features are shown, those that say the most."""
+
+
+def rank(
+    data: opt.Data,
+    out: opt.Out = None,
+    settings: opt.OwnSettings = None,
+    cases: Annotated[int, typer.Option("--cases", min=10, help="At most so many cases are measured on.")] = 2_000,
+    json: opt.Json = False,
+    overwrite: opt.Overwrite = False,
+    seed: opt.Seed = 0,
+    threads: opt.Threads = None,
+) -> None:
+    """Retrieve with several models and rank what they find; measure it beside each of them, and save it."""
+    from zhiyin.artifacts import check_free
+    from zhiyin.cli._terminal import note, say_json
+    from zhiyin.ranking.pipeline import Pipeline
+
+    options = opt.read_values(opt.settings_of(settings))
+    pipeline = Pipeline(**options)
+    if out is not None:
+        check_free(out, overwrite, "config.json")
+    run = opt.make_run(seed, threads)
+    dataset = opt.open_data(data, run)
+    found = _measured(pipeline, dataset, cases, run)
+    if out is not None:
+        Pipeline(**options).fit(dataset, run=run).save(out, overwrite=overwrite)
+    if json:
+        say_json(found)
+    else:
+        _show(found)
+    if out is not None:
+        history = opt.csv_line(dataset.items.decode(dataset.histories.of(0)[:2]))
+        note(f"saved: {out}   next: {opt.command('recommend', '--model', out, '--data', data, '--history', history)}")
+    else:
+        note("nothing was saved; --out FOLDER learns from all events and saves that")
+
+
+def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run) -> dict[str, Any]:
+    """What the pipeline and each retriever come to on the latest events, or on people held out."""
+    from zhiyin import models
+    from zhiyin.evaluation.evaluate import evaluate, world_of
+    from zhiyin.ranking._teaching import drawn
+    from zhiyin.splitting import GlobalTime, UserHoldout
+
+    timed = dataset.clock == "time"
+    split = (GlobalTime(targets="successive") if timed else UserHoldout(seed=run.seed)).split(dataset)
+    asked, world = drawn(split.test, most, run), world_of(split.development)
+    contestants: list[Recommender] = [models.get(one.model)(**one.settings) for one in pipeline.config.sources]
+    rows = []
+    for model in (pipeline, *contestants):
+        if model.uses_validation:
+            model.fit(split.train, split.validation, run)
+        else:
+            model.fit(split.development, run=run)
+        samples = evaluate(model, asked, METRICS, world, run=run, exclude_seen=pipeline.config.repeats == "exclude")
+        name = "pipeline" if model is pipeline else model.name
+        rows.append({"name": name, "metrics": {one: _told(samples.samples[one]) for one in METRICS}})
+    importance = dict(list(pipeline.ranker.importance().items())[:TOLD])
+    return {"split": split.name, "cases": len(asked), "models": rows, "importance": importance}
+
+
+def _told(sample: Any) -> dict[str, float]:
+    from zhiyin.evaluation.significance import bootstrap, interval
+
+    low, high = interval(bootstrap([sample])[:, 0])
+    return {"value": float(sample.value), "low": float(low), "high": float(high)}
+
+
+def _show(found: dict[str, Any]) -> None:
+    from zhiyin.cli._terminal import note, say, table
+
+    def cell(one: dict[str, float]) -> str:
+        return f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})"
+
+    rows = [[row["name"], *(cell(row["metrics"][one]) for one in METRICS)] for row in found["models"]]
+    note(f"{found['cases']:,} cases of {found['split']}; 95 % intervals")
+    say(table(["model", *METRICS], rows))
+    if found["importance"]:
+        say(table(["what the ranker looks at", "part"], [[k, f"{v:.0%}"] for k, v in found["importance"].items()]))
