@@ -36,6 +36,8 @@ def commands(data: Path, peers: list[str]) -> list[list[str]]:
         ["ratings.py", "--data", str(data), *_of(peers, "surprise", "lenskit")],
         ["off_policy.py", "--data", str(data), *_of(peers, "obp")],
         ["uplift.py"],
+        ["two_stage.py", "--data", str(data)],
+        ["ranking_speed.py", "--data", str(data)],
         ["ctr.py", "--data", str(data)],
     ]
 

@@ -446,6 +446,21 @@ def ratings() -> str:
     return table(header, rows, text_columns=2)
 
 
+def two_stage() -> str:
+    """A pipeline beside the retrievers that it is made of, and its gain over the best of them."""
+    rows = []
+    for name, found in result("two_stage")["sets"].items():
+        models = sorted(found["rows"].items(), key=lambda row: -row[1]["ndcg@10"]["value"])
+        for place, (label, one) in enumerate(models):
+            low, high = one["ndcg@10"]["low"], one["ndcg@10"]["high"]
+            gain = found["gain"]
+            told = f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%}), p = {gain['p']:.4f}"
+            first = [f"**{name}**" if place == 0 else "", label]
+            cells = [f"{one['ndcg@10']['value']:.4f} ({low:.4f} to {high:.4f})", f"{one['recall@10']['value']:.4f}"]
+            rows.append([*first, *cells, told if label == "pipeline" else ""])
+    return table(["set", "model", "NDCG@10", "Recall@10", "over the best single one"], rows, 2)
+
+
 def uplift() -> str:
     """How much of the oracle's Qini each order of people has."""
     found = result("uplift")["one coupon"]
@@ -513,6 +528,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
+    "two-stage": two_stage,
     "ratings": ratings,
     "uplift": uplift,
     "budgets": budgets,
