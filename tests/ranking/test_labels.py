@@ -71,6 +71,19 @@ class TestExposed:
         assert found.candidates.lengths.tolist() == [1, 1, 1, 1]
         assert "query" not in found.candidates.columns
 
+    def test_a_list_that_is_logged_bit_by_bit_is_one_and_asked_for_at_its_first_moment(self) -> None:
+        """Two lists in each other's time, by names; ada used b on day 2, when her list was half told."""
+        times = [DAY + DAY // 2, DAY + DAY // 2 + 1, 2 * DAY + 5, 2 * DAY + 6]
+        rows = log(query=["x", "y", "x", "y"], user_id=["ada", "bob", "ada", "bob"], time=times)
+        found = exposed(rows, tiny())
+        assert found.candidates.lengths.tolist() == [2, 2]
+        assert found.candidates.item.tolist() == [3, 1, 0, 2]
+        assert found.candidates.queries.users == ("ada", "bob")
+        assert found.candidates.now().tolist() == times[:2]
+        assert [found.candidates.queries.histories.of(at).tolist() for at in range(2)] == [[0], []]
+        with pytest.raises(DataError, match="the rows of query 'x' are of several people"):
+            exposed(rows.set_column(rows.column_names.index("query"), "query", pa.array(["x"] * 4)), tiny())
+
     def test_conversions_count_within_the_window_and_when_they_can_be_known(self) -> None:
         when = [5 * DAY, None, 8 * DAY, None]
         found = exposed(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
@@ -16,6 +17,7 @@ from zhiyin.errors import LeakageError
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
+from zhiyin.ranking.pipeline_config import Source
 from zhiyin.ranking.rankers.base import Rows
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
@@ -118,6 +120,13 @@ def finite(scores: AnyArray) -> FloatVector:
     """Scores with NaN where a retriever says nothing."""
     found: FloatVector = np.where(np.isfinite(scores), scores, np.nan).astype(np.float32)
     return found
+
+
+def retriever(source: Source, epochs: int | None = None) -> Recommender:
+    """A retriever that is yet to learn, for as many epochs as are told."""
+    more = {} if epochs is None else {"epochs": epochs}
+    made: Recommender = models.get(source.model)(**{**source.settings, **more})
+    return made
 
 
 def best_epochs(model: Recommender) -> int | None:

@@ -94,7 +94,8 @@ def exposed(
 
     Args:
         log: a row for each exposure, with `user_id`, `item_id`, `time` (microseconds since 1970) and `click`; rows of
-            one `query`, or else of one person and moment, are one list. Further columns are for features of context.
+            one `query`, or else of one person and moment, are one list, asked for at its first moment. Further columns
+            are for features of context.
         dataset: the events until then, whose items and users are meant.
         click: the column that says whether it was clicked.
         conversion: the column that says whether it led to a conversion.
@@ -105,7 +106,7 @@ def exposed(
         max_history: the latest events of a person that are kept.
 
     Raises:
-        DataError: a column is missing, has empty cells, or an item is not in the catalogue.
+        DataError: a column is missing, has empty cells, an item is not in the catalogue, or a list is of two people.
     """
     named = ["user_id", "item_id", "time", click, *(name for name in (conversion, converted_at) if name)]
     for name in named:
@@ -114,18 +115,16 @@ def exposed(
     for name in named[:4]:
         if log[name].null_count:
             raise DataError(f"column {name!r} has {log[name].null_count:,} empty cells; each exposure needs a value")
-    time = np.asarray(log["time"].cast(pa.int64()).to_numpy(), np.int64)
-    query = np.asarray(log["query"].to_numpy()) if "query" in log.column_names else _lists(log, time)
-    order = np.lexsort((np.arange(len(time)), query, time))
-    log, time, query = log.take(pa.array(order)), time[order], query[order]
+    log, query, moment = _list_by_list(log)
+    time = _times(log)
     ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, ends)
     if not ripe.any():
         raise DataError(f"all {len(time):,} exposures are of the last {window:g} days; no conversion can be known yet")
     further = [name for name in log.column_names if name not in (*named, "query", "propensity")]
     columns = {name: _plain(log[name])[ripe] for name in further}
-    first = np.flatnonzero(np.diff(query[ripe], prepend=query[ripe][0] - 1))
+    first = np.flatnonzero(np.diff(query[ripe], prepend=-1))
     users = dataset.users.encode(log["user_id"])[ripe][first]
-    queries = until(dataset, users, time[ripe][first], max_history)
+    queries = until(dataset, users, moment[ripe][first], max_history)
     item = dataset.items.encode(log["item_id"])[ripe]
     if (item < 0).any():
         raise DataError(
@@ -279,11 +278,33 @@ def _truth(log: pa.Table, name: str) -> AnyArray:
     return found
 
 
-def _lists(log: pa.Table, time: LongVector) -> LongVector:
-    """A number for the rows of one person and moment."""
-    who = np.asarray(log["user_id"].combine_chunks().dictionary_encode().indices)
-    _, found = np.unique(np.stack([time, who.astype(np.int64)], 1), axis=0, return_inverse=True)
-    return np.asarray(found, np.int64)
+def _list_by_list(log: pa.Table) -> tuple[pa.Table, LongVector, LongVector]:
+    """The rows list by list, by the first moment of each; of each row the number of its list, and that moment."""
+    time, who = _times(log), _coded(log["user_id"])
+    told = "query" in log.column_names
+    key = _coded(log["query"]) if told else np.unique(np.stack([time, who], 1), axis=0, return_inverse=True)[1]
+    start, one = np.full(key.max(initial=-1) + 1, np.iinfo(np.int64).max), np.full(key.max(initial=-1) + 1, -1)
+    np.minimum.at(start, key, time)
+    one[key] = who
+    if (one[key] != who).any():
+        row = int(np.argmax(one[key] != who))
+        raise DataError(
+            f"the rows of query {log['query'][row].as_py()!r} are of several people; a list is shown to one"
+        )
+    order = np.lexsort((key, start[key]))  # rows of a list stay in the order of the log
+    rank = np.empty(len(start), np.int64)
+    rank[np.lexsort((np.arange(len(start)), start))] = np.arange(len(start))
+    return log.take(pa.array(order)), rank[key[order]], start[key[order]]
+
+
+def _times(log: pa.Table) -> LongVector:
+    return np.asarray(log["time"].cast(pa.int64()).to_numpy(), np.int64)
+
+
+def _coded(column: pa.ChunkedArray) -> LongVector:
+    """(n,) a number for each value."""
+    found: LongVector = np.asarray(column.combine_chunks().dictionary_encode().indices).astype(np.int64)
+    return found
 
 
 def _plain(column: pa.ChunkedArray) -> AnyArray:

@@ -24,7 +24,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, IntVector, LongVector, offsets_of
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
@@ -38,7 +37,7 @@ from zhiyin.ranking import rankers, rerankers
 from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
-from zhiyin.ranking._teaching import best_epochs, cuts_of, drawn, finite, followed, latest, scored, timed
+from zhiyin.ranking._teaching import best_epochs, cuts_of, drawn, finite, followed, latest, retriever, scored, timed
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
@@ -111,7 +110,7 @@ class Pipeline(Recommender):
         self.ranker = self._taught(self._shown(choice), parts, run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features))
-        anew = [_made(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
+        anew = [retriever(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
         self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
         if not timed(train):
@@ -123,7 +122,7 @@ class Pipeline(Recommender):
         Features look at what is before their moment; where there is none, they must not know the other side either.
         """
         until = None if cut.validation is None else drawn(cut.validation, MEASURED, run)
-        made = [_made(source) for source in self.config.sources]
+        made = [retriever(source) for source in self.config.sources]
         self.retrievers = [
             one.fit(cut.train, until, run) if one.uses_validation else one.fit(cut.development, run=run) for one in made
         ]
@@ -275,27 +274,12 @@ class Pipeline(Recommender):
     def _free(self, block: Queries, exclude_seen: bool, allowed: BoolVector | None) -> AnyArray:
         """(n_queries, n_items) what may be listed."""
         free = self.rules.lets(block, self.n_items)
-        self._report(block, free)
+        self.rules.report(block, free)
         if exclude_seen:
             _hide(free, block)
         if allowed is not None:
             free &= allowed
         return free
-
-    def _report(self, block: Queries, free: AnyArray) -> None:
-        """Log where rules leave nothing, and where they take away what is pinned."""
-        none: BoolVector = ~np.asarray(free.any(1))
-        if none.any():
-            counts = self.rules.removed(block.take(none), self.n_items)
-            said = ", ".join(f"{label} takes {n.mean():,.0f}" for label, n in counts.items() if n.any())
-            logger.warning("rules leave nothing for %d of %d queries: in the mean %s", none.sum(), len(none), said)
-        for pin in self.rules.limits.pins:
-            gone: BoolVector = ~free[:, pin.item]
-            if gone.any():
-                by = {label: int(n.sum()) for label, n in self.rules.against(block, pin.item).items() if n.any()}
-                said = ", ".join(f"{label} ({n})" for label, n in by.items())
-                name = self.vocabulary.decode([pin.item])[0]
-                logger.warning("%r is pinned, but not for %d of %d queries: %s", name, gone.sum(), len(gone), said)
 
     def _as_lists(self, draft: Draft, block: Queries) -> Recommendations:
         """What a draft has chosen, with how it came there."""
@@ -391,13 +375,6 @@ class Pipeline(Recommender):
             self.rules.load(folder / "rules")
         if self.value is not None:
             self.value.load(folder / "value.safetensors", self.ranker.foretold)
-
-
-def _made(source: Source, epochs: int | None = None) -> Recommender:
-    """A retriever that is yet to learn, for as many epochs as are told."""
-    more = {} if epochs is None else {"epochs": epochs}
-    made: Recommender = models.get(source.model)(**{**source.settings, **more})
-    return made
 
 
 def _re_ranker(choice: ReRankerChoice) -> ReRanker:

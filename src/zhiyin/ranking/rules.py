@@ -216,6 +216,26 @@ class Rules:
 
     # ------------------------------------------------------------------ saved form
 
+    def report(self, block: Queries, free: AnyArray) -> None:
+        """Log where they leave nothing, and where they take away what is pinned.
+
+        Args:
+            block: what is asked.
+            free: (n_queries, n_items) what they leave.
+        """
+        none: BoolVector = ~np.asarray(free.any(1))
+        if none.any():
+            counts = self.removed(block.take(none), free.shape[1])
+            said = ", ".join(f"{label} takes {n.mean():,.0f}" for label, n in counts.items() if n.any())
+            logger.warning("rules leave nothing for %d of %d queries: in the mean %s", none.sum(), len(none), said)
+        for pin in self.limits.pins:
+            gone: BoolVector = ~free[:, pin.item]
+            if gone.any():
+                by = {label: int(n.sum()) for label, n in self.against(block, pin.item).items() if n.any()}
+                said = ", ".join(f"{label} ({n})" for label, n in by.items())
+                name = block.items.decode([pin.item])[0]
+                logger.warning("%r is pinned, but not for %d of %d queries: %s", name, gone.sum(), len(gone), said)
+
     def save(self, folder: Path) -> None:
         """Write what was read to a new folder; the rules themselves are settings."""
         folder.mkdir()

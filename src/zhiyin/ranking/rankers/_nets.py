@@ -161,7 +161,9 @@ class NetRanker(InputRanker):
         """The loss of the validation rows, in blocks of whole queries."""
         import torch
 
-        ends = torch.cat([torch.nonzero(torch.diff(owner)).flatten() + 1, torch.tensor([len(owner)])])
+        ends = torch.cat(
+            [torch.nonzero(torch.diff(owner)).flatten() + 1, torch.tensor([len(owner)], device=owner.device)]
+        )
         total, seen, start = 0.0, 0.0, 0
         while start < len(owner):
             fits = ends[ends <= max(start + ROWS_AT_ONCE, int(ends[ends > start][0]))]
