@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.data.synthetic import synthetic
-from zhiyin.errors import ConfigError, DataError, LeakageError, NotFittedError
+from zhiyin.errors import ConfigError, DataError, LeakageError, MissingExtra, NotFittedError
 from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.models import EASE, Popularity
 from zhiyin.models.base import FILLED, load
@@ -450,6 +451,21 @@ class TestRankersInAPipeline:
         assert found.ranker.importance()["position"] > 0.2
         with pytest.raises(LeakageError, match="retrievers know what is to be foretold; fit it on what is before"):
             found.teach(exposed(kept, world))
+
+
+@pytest.mark.parametrize(
+    ("ranker", "module"), [("boosted_trees", "lightgbm"), ("deep_cross", "torch"), ("blend", "lightgbm")]
+)
+def test_a_missing_extra_is_said_before_a_retriever_learns(
+    ranker: str, module: str, world: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn(*_: object) -> None:
+        raise AssertionError("a retriever has learnt")
+
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(EASE, "_fit", learn)
+    with pytest.raises(MissingExtra, match=module):
+        Pipeline(sources="ease:20", ranker={"ranker": ranker}).fit(world)
 
 
 @pytest.mark.parametrize("clock", ["position", "none"])

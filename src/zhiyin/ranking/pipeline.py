@@ -100,6 +100,7 @@ class Pipeline(Recommender):
     def _fit(self, train: Dataset, validation: Any, run: Run) -> None:
         own = self.config
         choice: Ranker = rankers.get(own.ranker.ranker)(**own.ranker.settings)
+        choice.ready()
         time = train.histories.time
         self.until = np.array([NO_TIME if time is None or not timed(train) else time.max()])
         self.rules.fit(train)

@@ -67,6 +67,10 @@ class NetRanker(InputRanker):
         """Of the objective `chance`."""
         return self.config.objective == "chance"
 
+    def ready(self) -> None:
+        """Torch is."""
+        torch_of(self.name)
+
     def _made(self) -> nn.Module:
         """A net that takes what is `Told` and gives (n,) log-odds, or (n, n_outcomes)."""
         raise NotImplementedError

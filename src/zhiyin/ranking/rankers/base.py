@@ -140,6 +140,13 @@ class Ranker(Component):
         """(n,) the higher, the better; or (n, n_outcomes) of all that is `foretold`."""
         raise NotImplementedError
 
+    def ready(self) -> None:
+        """See that what it needs is installed, before anything else is learnt for it.
+
+        Raises:
+            MissingExtra: it is not.
+        """
+
     def derive(self) -> None:
         """Make from what was learnt what is not saved."""
 

@@ -87,6 +87,11 @@ class Blend(Ranker):
         """Always, here."""
         return True
 
+    def ready(self) -> None:
+        """What its parts need is."""
+        for one in self._made():
+            one.ready()
+
     def _made(self) -> list[Ranker]:
         return [rankers.get(one.ranker)(**one.settings) for one in self.config.parts]
 

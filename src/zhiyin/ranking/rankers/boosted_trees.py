@@ -56,6 +56,10 @@ class BoostedTrees(Ranker):
         """Of the objective `chance`."""
         return self.config.objective == "chance"
 
+    def ready(self) -> None:
+        """LightGBM is."""
+        _lightgbm()
+
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         lightgbm, own = _lightgbm(), self.config
         data = self._data(rows)
