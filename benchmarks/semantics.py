@@ -271,14 +271,25 @@ def _is_there(file: Path, label: str) -> bool:
     return file.is_file() and str(np.load(file)["settings"]) == json.dumps(RUNS[label][3])
 
 
+def known() -> dict[str, Any]:
+    """What is on record of runs with the settings of today; it stays where a work folder lacks its files."""
+    file = Path(__file__).parent / "results" / "semantics.json"
+    runs = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else {}
+    return {label: one for label, one in runs.items() if label in RUNS and one["settings"] == RUNS[label][3]}
+
+
 def summary(work: Path) -> dict[str, Any]:
-    """The means over seeds of all that was kept, and the tests against the first run of each part."""
+    """The means over seeds of all that was kept, and the tests against the first run of each part; no part without."""
     found: dict[str, Any] = {}
     kept: dict[str, list[dict[str, Any]]] = {}
     for label in RUNS:
         files = [_file(work, label, seed) for seed in range(10)]
         if runs := [dict(np.load(file)) for file in files if _is_there(file, label)]:
             kept[label] = runs
+    first: dict[str, str] = {}
+    for label in RUNS:
+        first.setdefault(label.rpartition("/")[0], label)
+    kept = {label: runs for label, runs in kept.items() if first[label.rpartition("/")[0]] in kept}
     for label, runs in kept.items():
         found[label] = {"settings": RUNS[label][3], "seeds": len(runs)}
         found[label] |= {name: [run[name].item() for run in runs] for name in FACTS if name in runs[0]}
@@ -338,9 +349,11 @@ def main() -> None:
             if not _is_there(_file(chosen.work, label, seed), label):
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
-            found = summary(chosen.work)
-            write_results("semantics", {"protocol": PROTOCOL, "runs": found})
-            print(label, seed, json.dumps({name: found[label].get(name) for name in MEASURED}), flush=True)
+            found = known() | summary(chosen.work)
+            write_results(
+                "semantics", {"protocol": PROTOCOL, "runs": {label: found[label] for label in RUNS if label in found}}
+            )
+            print(label, seed, json.dumps({name: found.get(label, {}).get(name) for name in MEASURED}), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_every_recipe_can_be_read_and_has_a_page() -> None:
         (PLAIN + "[data]\nworld='news'\n[pipelines]\n", "did you mean 'pipeline'"),
         (PLAIN + "[data]\nworld='news'\n[pipeline]\ncases = 1\n", "setting 'pipeline.cases' of .*my.toml: got 1; .*10"),
         (PLAIN + "[data]\nworld='news'\nsource='x'\n", "world and source came; exactly one"),
-        (PLAIN + "[data]\n", "none came; exactly one of world, source"),
+        (PLAIN + "[data]\n", "none came; exactly one of world, source, events and table"),
         (PLAIN + "[data]\nsource='x'\nsettings={seed=1}\n", "settings are those of a world"),
         (PLAIN + "[data]\nworld='news'\n[good.bounds.'gini@10']\nmost=0.5\n", "'gini@10', which is not measured"),
         (PLAIN + "metrics=['ndcg@10']\n[data]\nworld='news'\n[good.bounds.'ndcg@10']\n", "neither least nor most"),

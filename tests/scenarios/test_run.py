@@ -16,8 +16,10 @@ from zhiyin.models.popularity import Popularity
 from zhiyin.ranking.rules import Rules
 from zhiyin.run import Run
 from zhiyin.scenarios import worlds
+from zhiyin.scenarios.opening import opened, weighed
 from zhiyin.scenarios.recipe import DataChoice, Good, Recipe
-from zhiyin.scenarios.run import Told, opened, run, weighed
+from zhiyin.scenarios.run import run
+from zhiyin.scenarios.tasks.lists import Told
 from zhiyin.splitting.global_time import GlobalTime
 
 QUICK = {
@@ -137,6 +139,9 @@ def test_raw_tables_are_read_by_their_roles(tmp_path: Path) -> None:
     assert isinstance(found, Dataset)
     assert (found.n_users, found.n_items, found.n_events) == (2, 2, 3)
     found.save(tmp_path / "prepared")
+    assert opened(DataChoice(table=str(tmp_path / "log.csv")), Run(threads=1)).column_names == ["who", "what", "at"]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="no file is at"):
+        opened(DataChoice(table=str(tmp_path / "no.csv")), Run(threads=1))
     again = opened(DataChoice(source=str(tmp_path / "prepared")), Run(threads=1))
     assert isinstance(again, Dataset)
     assert again.content_hash == found.content_hash

@@ -94,7 +94,7 @@ def show(report: ScenarioReport) -> None:
     """Print what came, beside popularity and the oracle, and what was to be good about it."""
     from zhiyin.cli._terminal import plain, say, table
 
-    labels = list(report.results["pipeline"])
+    labels = list(report.results[report.test.model])
     say(f"[bold]{plain(report.title)}[/]: {report.cases:,} questions to {plain(report.data)}")
     for warning in report.warnings:
         say(f"[yellow]note:[/] {plain(warning)}")

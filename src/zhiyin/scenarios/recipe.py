@@ -1,9 +1,10 @@
 """Recipe: a whole scenario as settings, written as one TOML file.
 
 title     what people call it
-family    commerce, content or social
+family    commerce, content, social or ads
 purpose   what it is for
-data      a world, a prepared folder or public set, or raw tables with the roles of their columns
+data      a world, a prepared folder or public set, raw tables with the roles of their columns, or a plain table
+task      what is done with them: lists for people, by default
 weights   how much an event of each kind speaks for its item
 split     what is learnt from and what is asked
 wanted    the least value of what is asked for
@@ -30,7 +31,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 class DataChoice(Config):
-    """Where the data are: exactly one of `world`, `source` and `events`."""
+    """Where the data are: exactly one of `world`, `source`, `events` and `table`."""
 
     world: str | None = None
     """A world whose truth is known, one of `zhiyin.scenarios.worlds.available()`."""
@@ -44,6 +45,8 @@ class DataChoice(Config):
     """The file of the catalogue that belongs to it."""
     users: str | None = None
     """The file of the users that belong to it."""
+    table: str | None = None
+    """A CSV or Parquet file that the task reads as it is, such as the log of a trial of coupons."""
     roles: dict[str, str] = Field(default_factory=dict)
     """Which column of the events plays which role, where its name does not say so: `user_id = "customer"`."""
     item_roles: dict[str, str] = Field(default_factory=dict)
@@ -53,14 +56,23 @@ class DataChoice(Config):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        said = [name for name in ("world", "source", "events") if getattr(self, name) is not None]
+        said = [name for name in ("world", "source", "events", "table") if getattr(self, name) is not None]
         if len(said) != 1:
             raise ValueError(
-                f"{' and '.join(said) or 'none'} came; exactly one of world, source and events is expected"
+                f"{' and '.join(said) or 'none'} came; exactly one of world, source, events and table is expected"
             )
         if self.settings and self.world is None:
             raise ValueError("settings are those of a world, and none is named")
         return self
+
+
+class TaskChoice(Config):
+    """What is done with the data."""
+
+    task: str = "lists"
+    """One of `zhiyin.scenarios.tasks.available()`."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Its settings."""
 
 
 class SplitChoice(Config):
@@ -103,12 +115,14 @@ class Recipe(Config):
 
     title: str
     """What people call it."""
-    family: Literal["commerce", "content", "social"]
+    family: Literal["commerce", "content", "social", "ads"]
     """To which family of uses it belongs."""
     purpose: str
     """What it is for, in a sentence or two."""
     data: DataChoice
     """Where the data are."""
+    task: TaskChoice = TaskChoice()
+    """What is done with them."""
     weights: dict[str, float] = Field(default_factory=dict)
     """What an event of each kind weighs; of a kind that is not named, what the data say, else 1."""
     split: SplitChoice = SplitChoice()
