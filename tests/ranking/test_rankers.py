@@ -376,6 +376,25 @@ def test_a_category_is_no_number() -> None:
     assert as_number < 0.9
 
 
+def test_hashed_categories_are_as_good_as_small_ones(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows, hashes = planted(), np.array([7, 52_345, 90_001, 130_000, 261_000], np.float32)
+    spread = rows.features.values.copy()
+    spread[:, 2] = hashes[rows.features.values[:, 2].astype(int)]
+    hashed = replace(rows, features=replace(rows.features, values=spread, sizes={"kind": 2**18}))
+    plain, ranker = (BoostedTrees(n_trees=20).fit(one, run=Run(threads=1)) for one in (rows, hashed))
+    said = ranker.predict(hashed.features)
+    np.testing.assert_allclose(said, plain.predict(rows.features))
+    assert len(ranker.levels) == 5
+    assert len(plain.levels) == 0
+    again = load(save(ranker, tmp_path / "kept"), "rankers", "ranker", rankers.get)
+    np.testing.assert_array_equal(again.predict(hashed.features), said)
+    never, missing = (spread.copy() for _ in range(2))
+    never[:, 2], missing[:, 2] = 8, np.nan
+    one, two = (ranker.predict(replace(hashed.features, values=values)) for values in (never, missing))
+    np.testing.assert_array_equal(one, two)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_learning_stops_where_validation_is_best() -> None:
     train, validation = planted(0, 60), planted(1, 60)
     stopped, on = (

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zhiyin.arrays import DoubleVector
+from zhiyin.arrays import DoubleVector, FloatMatrix, FloatVector, LongVector, offsets_of
 from zhiyin.config import Search, setting
 from zhiyin.errors import MissingExtra
 from zhiyin.ranking.rankers.base import Ranker, RankerConfig, Rows, ordered
@@ -46,9 +46,13 @@ class BoostedTrees(Ranker):
     """Gradient boosted decision trees; missing values and categories as they are."""
 
     config: BoostedTreesConfig
-    learns = ("trees",)
+    learns = ("trees", "levels", "level_offsets")
     trees: list[str]
     """The model as LightGBM writes it, in one text."""
+    levels: FloatVector
+    """The values of the categories that are renumbered, rising, those of one feature after those of another."""
+    level_offsets: LongVector
+    """(n_features + 1,) where those of each feature begin; none for what is not renumbered."""
     _booster: Any = None
 
     @property
@@ -62,6 +66,7 @@ class BoostedTrees(Ranker):
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         lightgbm, own = _lightgbm(), self.config
+        self.levels, self.level_offsets = _levels(rows.features)
         data = self._data(rows)
         kept = [] if validation is None else [self._data(validation, data)]
         stop = [lightgbm.early_stopping(own.patience, verbose=False)] if kept else []
@@ -80,7 +85,7 @@ class BoostedTrees(Ranker):
         table = rows.features
         groups = np.diff(table.offsets) if self.config.objective == "order" else None
         return _lightgbm().Dataset(
-            table.values,
+            self._renumbered(table.values),
             rows.label,
             weight=rows.weight,
             group=None if groups is None else groups[groups > 0],
@@ -110,12 +115,36 @@ class BoostedTrees(Ranker):
         }
 
     def _predict(self, features: FeatureTable) -> DoubleVector:
-        found: DoubleVector = np.asarray(self._booster.predict(features.values, num_threads=1), np.float64)
+        values = self._renumbered(features.values)
+        found: DoubleVector = np.asarray(self._booster.predict(values, num_threads=1), np.float64)
+        return found
+
+    def _renumbered(self, values: FloatMatrix) -> FloatMatrix:
+        """The same with hashed categories as 0, 1, 2, ...; those that were not learnt from are missing."""
+        columns = np.flatnonzero(np.diff(self.level_offsets))
+        if not len(columns):
+            return values
+        found = values.copy()
+        for at in columns:
+            levels = self.levels[self.level_offsets[at] : self.level_offsets[at + 1]]
+            place = np.minimum(np.searchsorted(levels, values[:, at]), len(levels) - 1)
+            found[:, at] = np.where(levels[place] == values[:, at], place, np.nan)
         return found
 
     def importance(self) -> dict[str, float]:
         """By how much splits on a feature bettered what is learnt."""
         return ordered(self.features, self._booster.feature_importance("gain"))
+
+
+def _levels(table: FeatureTable) -> tuple[FloatVector, LongVector]:
+    """`levels` and `level_offsets`: LightGBM keeps a table up to the largest number, and hashed numbers are large."""
+    found: list[FloatVector] = [np.zeros(0, np.float32)] * len(table.names)
+    for at in table.categories:
+        seen = np.unique(table.values[:, at])
+        seen = seen[~np.isnan(seen)]
+        if len(seen) and seen[-1] >= 2 * len(seen):
+            found[at] = seen
+    return np.concatenate(found), offsets_of(np.array([len(one) for one in found]))
 
 
 def _lightgbm() -> Any:
