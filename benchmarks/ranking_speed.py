@@ -58,7 +58,7 @@ def query(folder: Path) -> dict[str, Any]:
     told = {
         name: {"median": float(np.median(one)), "p99": float(np.quantile(one, 0.99))} for name, one in parts.items()
     }
-    return {**told, "features made": len(features.table(made[0]).names), "trees": ranker.trees[0].count("Tree=")}
+    return {**told, "features made": len(features.table(made[0]).names), "trees made": ranker.trees[0].count("Tree=")}
 
 
 def _candidates(asked: Any, n_items: int, rng: np.random.Generator) -> Candidates:

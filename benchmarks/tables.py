@@ -9,32 +9,23 @@ No number in a document is typed by hand.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import _tables_ranking as ranking
 from _common import epochs_of, learning_curve
+from _tables import mean, result, seconds, table
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "docs" / "benchmarks.md")
-
-
-def result(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: int = 1) -> str:
-    """A Markdown table; columns after the first `text_columns` are aligned right."""
-    rule = ["---" if place < text_columns else "---:" for place in range(len(header))]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (header, rule, *rows))
-
-
-def seconds(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "README.zh-CN.md",
+    ROOT / "docs" / "benchmarks.md",
+    *sorted((ROOT / "docs" / "scenarios").glob("*.md")),
+)
 
 
 def machine(found: dict[str, Any]) -> str:
@@ -215,7 +206,7 @@ def sequences_short() -> str:
             .replace(" anew`", "`, anew")
         )
         shown += _cut_short(runs[0])
-        cells = [f"{_mean([one[metric]['value'] for one in runs]):.4f}" for metric in ("ndcg@10", "hit_rate@10")]
+        cells = [f"{mean([one[metric]['value'] for one in runs]):.4f}" for metric in ("ndcg@10", "hit_rate@10")]
         cost = costs.get(label.removesuffix(" anew"))
         minutes = "–" if cost is None else f"{cost * epochs_of(runs[0]) / 60:.1f}"
         rows.append([f"**{name}**", shown, *cells, minutes])
@@ -243,12 +234,8 @@ def _by_accuracy(runs: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Runs but for the small ones of parts left out, those of a set together, the best first."""
     found = [(label, seeds) for label, seeds in runs.items() if "/small:" not in label]
     return sorted(
-        found, key=lambda one: (one[0].partition("/")[0], -_mean([run["ndcg@10"]["value"] for run in one[1].values()]))
+        found, key=lambda one: (one[0].partition("/")[0], -mean([run["ndcg@10"]["value"] for run in one[1].values()]))
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _reached(curve: Sequence[Sequence[float]], value: float) -> float | None:
@@ -277,11 +264,11 @@ def sequences_choices() -> str:
 
 def _over(values: Sequence[float]) -> str:
     """The mean, and the standard deviation where there are several."""
-    mean = _mean(values)
+    middle = mean(values)
     if len(values) < 2:
-        return f"{mean:.4f}"
-    spread = (sum((one - mean) ** 2 for one in values) / (len(values) - 1)) ** 0.5
-    return f"{mean:.4f} ± {spread:.4f}"
+        return f"{middle:.4f}"
+    spread = (sum((one - middle) ** 2 for one in values) / (len(values) - 1)) ** 0.5
+    return f"{middle:.4f} ± {spread:.4f}"
 
 
 def _to_best(curve: Sequence[Sequence[float]]) -> Sequence[float]:
@@ -429,59 +416,6 @@ def encoding() -> str:
 FEW = {"ndcg@10, few": "NDCG@10, at most 5 events"}
 
 
-def ratings() -> str:
-    """RMSE of predicted ratings under each protocol, and how far each model is from `rlfm`."""
-    found = result("ratings")
-    rows = []
-    for protocol in ("time", "live", "random"):
-        models = sorted(found[protocol]["models"].items(), key=lambda one: one[1]["rmse"])
-        for place, (name, one) in enumerate(models):
-            low, high = one["interval of minus rlfm by ratings"]
-            least, most = one["interval of minus rlfm by users"]
-            by_ratings = f"{one['minus rlfm']:+.4f} ({low:+.4f} to {high:+.4f})" if name != "rlfm" else ""
-            by_users = f"{least:+.4f} to {most:+.4f}" if name != "rlfm" else ""
-            first = f"**{protocol}**" if place == 0 else ""
-            rows.append([first, name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}", by_ratings, by_users])
-    header = ["protocol", "model", "RMSE", "MAE", "RMSE minus that of rlfm, 95 % by ratings", "95 % by people"]
-    return table(header, rows, text_columns=2)
-
-
-def two_stage() -> str:
-    """A pipeline beside the retrievers that it is made of, and its gain over the best of them."""
-    rows = []
-    for name, found in result("two_stage")["sets"].items():
-        models = sorted(found["rows"].items(), key=lambda row: -row[1]["ndcg@10"]["value"])
-        for place, (label, one) in enumerate(models):
-            low, high = one["ndcg@10"]["low"], one["ndcg@10"]["high"]
-            gain = found["gain"]
-            told = f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%}), p = {gain['p']:.4f}"
-            first = [f"**{name}**" if place == 0 else "", label]
-            cells = [f"{one['ndcg@10']['value']:.4f} ({low:.4f} to {high:.4f})", f"{one['recall@10']['value']:.4f}"]
-            rows.append([*first, *cells, told if label == "pipeline" else ""])
-    return table(["set", "model", "NDCG@10", "Recall@10", "over the best single one"], rows, 2)
-
-
-def uplift() -> str:
-    """How much of the oracle's Qini each order of people has."""
-    found = result("uplift")["one coupon"]
-    rows = [
-        [name, f"{100 * one['of oracle']['mean']:.1f} %", f"{100 * one['of oracle']['deviation']:.1f}"]
-        for name, one in sorted(found.items(), key=lambda row: -row[1]["of oracle"]["mean"])
-        if name != "oracle"
-    ]
-    return table(["order of people", "of the oracle's Qini", "deviation over worlds, points"], rows)
-
-
-def budgets() -> str:
-    """What coupons bring and cost for each 1,000 people, by who gets them."""
-    found = result("uplift")["two coupons"]
-    rows = [
-        [name, f"{one['added']['mean']:+,.0f}", f"{one['spent']['mean']:,.0f}"]
-        for name, one in sorted(found.items(), key=lambda row: -row[1]["added"]["mean"])
-    ]
-    return table(["who gets a coupon", "profit added", "spent"], rows)
-
-
 def _of_part(runs: dict[str, Any], part: str) -> dict[str, Any]:
     return {label: one for label, one in runs.items() if label.startswith(part)}
 
@@ -528,10 +462,15 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sequences-speed": sequences_speed,
     "sequences-switches": sequences_switches,
     "sequences-time": sequences_time,
-    "two-stage": two_stage,
-    "ratings": ratings,
-    "uplift": uplift,
-    "budgets": budgets,
+    "two-stage": ranking.two_stage,
+    "ratings": ranking.ratings,
+    "ctr": ranking.ctr,
+    "off-policy": ranking.off_policy,
+    "open-bandit": ranking.open_bandit,
+    "ranking-speed": ranking.ranking_speed,
+    "uplift": ranking.uplift,
+    "budgets": ranking.budgets,
+    "scenarios": ranking.scenarios,
     "encoders": encoding,
     "semantics": semantics,
     "semantics-short": semantics_short,
@@ -542,7 +481,9 @@ def filled(text: str) -> str:
     """The text with every block made anew."""
 
     def block(found: re.Match[str]) -> str:
-        return f"<!-- {found[1]} -->\n\n{BLOCKS[found[1]]()}\n\n<!-- /{found[1]} -->"
+        name = found[1]
+        told = ranking.scenario(name.removeprefix("scenario-")) if name.startswith("scenario-") else BLOCKS[name]()
+        return f"<!-- {name} -->\n\n{told}\n\n<!-- /{name} -->"
 
     return re.sub(r"<!-- ([\w-]+) -->.*?<!-- /\1 -->", block, text, flags=re.DOTALL)
 

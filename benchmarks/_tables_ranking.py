@@ -1,0 +1,154 @@
+"""The tables of the second stage: rankers, ratings, off-policy estimates, uplift, scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from _tables import mean, result, table
+
+
+def ratings() -> str:
+    """RMSE of predicted ratings under each protocol, and how far each model is from `rlfm`."""
+    found = result("ratings")
+    rows = []
+    for protocol in ("time", "live", "random"):
+        models = sorted(found[protocol]["models"].items(), key=lambda one: one[1]["rmse"])
+        for place, (name, one) in enumerate(models):
+            low, high = one["interval of minus rlfm by ratings"]
+            least, most = one["interval of minus rlfm by users"]
+            by_ratings = f"{one['minus rlfm']:+.4f} ({low:+.4f} to {high:+.4f})" if name != "rlfm" else ""
+            by_users = f"{least:+.4f} to {most:+.4f}" if name != "rlfm" else ""
+            first = f"**{protocol}**" if place == 0 else ""
+            rows.append([first, name, f"{one['rmse']:.4f}", f"{one['mae']:.4f}", by_ratings, by_users])
+    header = ["protocol", "model", "RMSE", "MAE", "RMSE minus that of rlfm, 95 % by ratings", "95 % by people"]
+    return table(header, rows, text_columns=2)
+
+
+def two_stage() -> str:
+    """A pipeline beside the retrievers that it is made of, and its gain over the best of them."""
+    rows = []
+    for name, found in result("two_stage")["sets"].items():
+        models = sorted(found["rows"].items(), key=lambda row: -row[1]["ndcg@10"]["value"])
+        for place, (label, one) in enumerate(models):
+            low, high = one["ndcg@10"]["low"], one["ndcg@10"]["high"]
+            gain = found["gain"]
+            told = f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%}), p = {gain['p']:.4f}"
+            first = [f"**{name}**" if place == 0 else "", label]
+            cells = [f"{one['ndcg@10']['value']:.4f} ({low:.4f} to {high:.4f})", f"{one['recall@10']['value']:.4f}"]
+            rows.append([*first, *cells, told if label == "pipeline" else ""])
+    return table(["set", "model", "NDCG@10", "Recall@10", "over the best single one"], rows, 2)
+
+
+def ctr() -> str:
+    """Chances of a like or a click: each ranker, and how much better it is than the better of the two opponents."""
+    rows = []
+    for name, found in result("ctr")["sets"].items():
+        models = sorted(found["rows"].items(), key=lambda row: row[1]["log loss"]["value"])
+        for place, (label, one) in enumerate(models):
+            first = f"**{name}** ({found['cases']:,} rows, {found['happened']:.1%} of them)" if place == 0 else ""
+            gains = [_range(one.get(gain), sign="+") for gain in ("auc gain", "gain")]
+            errors = f"{one['raw error']:.4f}", f"{one['error']:.4f}"
+            rows.append([first, label, _range(one["auc"]), gains[0], _range(one["log loss"]), gains[1], *errors])
+    header = ["set", "ranker", "AUC", "over the better", "log loss", "below the better", "raw error", "calibrated"]
+    return table(header, rows, 2)
+
+
+def _range(one: dict[str, float] | None, sign: str = "") -> str:
+    """A number and its interval."""
+    if one is None:
+        return ""
+    return f"{one['value']:{sign}.4f} ({one['low']:{sign}.4f} to {one['high']:{sign}.4f})"
+
+
+def off_policy() -> str:
+    """Errors against the truth, and how often intervals held it."""
+    rows = []
+    for name in ("known", "sharp"):
+        for place, (label, one) in enumerate(result("off_policy")[name]["estimators"].items()):
+            errors = [f"{100 * one[error]:.1f} %" for error in ("mean error", "largest error")]
+            cells = [*errors, *(f"{one[part]:.0%}" for part in ("within 5 %", "coverage"))]
+            rows.append([f"**{name}**" if place == 0 else "", label, *cells])
+    return table(["new policy", "estimator", "mean error", "largest", "within 5 %", "intervals hold"], rows, 2)
+
+
+def open_bandit() -> str:
+    """What the uniform policy earned, and what was told of it from another log."""
+    rows = []
+    for name, one in result("off_policy")["open bandit"].items():
+        told = [f"{1_000 * one[label]['value']:.2f}" for label in ("ips", "snips", "direct", "doubly_robust")]
+        low, high = (1_000 * one["doubly_robust"][side] for side in ("low", "high"))
+        apart = f"{one['largest difference to obp']:.0e}" if "obp" in one else "–"
+        rows.append([name, f"{1_000 * one['on policy']:.2f}", *told, f"{low:.2f} to {high:.2f}", apart])
+    header = ["campaign", "earned", "ips", "snips", "direct", "doubly robust", "its interval", "from obp"]
+    return table(header, rows)
+
+
+def ranking_speed() -> str:
+    """Milliseconds of a live query, and what learning from millions of rows takes."""
+    found = result("ranking_speed")
+    asked, learnt = found["query"], found["learning"]
+    rows = [
+        [
+            f"500 candidates, {part}, 99th percentile",
+            f"{asked[part]['p99']:.1f} ms",
+            "≤ 15 ms" if part == "both" else "",
+        ]
+        for part in ("features", "trees", "both")
+    ]
+    rows += [
+        ["learning from 5,000,000 rows of 40 features", f"{learnt['seconds']:.0f} s", "≤ 300 s"],
+        ["peak memory of it", f"{learnt['peak mib'] / 1024:.2f} GiB", "≤ 4 GiB"],
+    ]
+    return table(["what", "measured", "target"], rows)
+
+
+def uplift() -> str:
+    """How much of the oracle's Qini each order of people has."""
+    found = result("uplift")["one coupon"]
+    rows = [
+        [name, f"{100 * one['of oracle']['mean']:.1f} %", f"{100 * one['of oracle']['deviation']:.1f}"]
+        for name, one in sorted(found.items(), key=lambda row: -row[1]["of oracle"]["mean"])
+        if name != "oracle"
+    ]
+    return table(["order of people", "of the oracle's Qini", "deviation over worlds, points"], rows)
+
+
+def budgets() -> str:
+    """What coupons bring and cost for each 1,000 people, by who gets them."""
+    found = result("uplift")["two coupons"]
+    rows = [
+        [name, f"{one['added']['mean']:+,.0f}", f"{one['spent']['mean']:,.0f}"]
+        for name, one in sorted(found.items(), key=lambda row: -row[1]["added"]["mean"])
+    ]
+    return table(["who gets a coupon", "profit added", "spent"], rows)
+
+
+def scenario(name: str) -> str:
+    """The metrics of one scenario, by who answers; means over worlds."""
+    worlds = result("scenarios")["recipes"][name]
+    labels = list(worlds[0]["results"][worlds[0]["test"]["ours"]])
+    rows = [[who, *(_of_worlds(worlds, who, label) for label in labels)] for who in worlds[0]["results"]]
+    return f"{table(['', *labels], rows)}\n\nMeans over {len(worlds)} worlds; {worlds[0]['data']} in the first one."
+
+
+def scenarios() -> str:
+    """The metric that decides, of every scenario."""
+    rows = []
+    for name, worlds in sorted(result("scenarios")["recipes"].items()):
+        sides, label = worlds[0]["test"], next(iter(worlds[0]["results"]["oracle"]))
+        ours, theirs, best = (_of_worlds(worlds, who, label) for who in (sides["ours"], sides["baseline"], "oracle"))
+        part = _world_mean(worlds, sides["ours"], label) / _world_mean(worlds, "oracle", label)
+        rows.append([f"[`{name}`](scenarios/{name}.md)", label, sides["baseline"], theirs, ours, best, f"{part:.0%}"])
+    return table(["scenario", "metric", "baseline", "of it", "ours", "oracle", "part of the oracle"], rows, 3)
+
+
+def _world_mean(worlds: Sequence[dict[str, Any]], who: str, label: str) -> float:
+    return mean([one["results"][who][label] for one in worlds])
+
+
+def _of_worlds(worlds: Sequence[dict[str, Any]], who: str, label: str) -> str:
+    if worlds[0]["results"][who].get(label) is None:
+        return "–"
+    value = _world_mean(worlds, who, label)
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
