@@ -3,7 +3,7 @@
     python obp_off_policy.py IN.npz OUT.json
 
 Run by the Python of an environment that has obp 0.5.7 (`pip install --no-deps --ignore-requires-python obp==0.5.7`),
-numpy, pandas and scikit-learn. Only its estimators are imported: the rest of the package asks for more.
+numpy, pandas, scikit-learn and torch. Only its estimators are imported: the rest of the package asks for more.
 """
 
 from __future__ import annotations

@@ -238,6 +238,8 @@ _HEAD = """\
 #        items = "products.csv"
 #        roles = {{ user_id = "customer", item_id = "sku", time = "ts", kind = "action" }}
 #
+#        table = "trial.csv"             # or one plain table, where the task takes one, as that of coupons does
+#
 # 2. Say under [weights] what your kinds of events weigh, and under [[pipeline.rules]] what may be listed.
 # 3. Say under [good] what you would call good. `oracle` is for worlds alone: drop it.
 # 4. zhiyin scenarios run THIS-FILE.toml

@@ -36,12 +36,12 @@ class ScenarioReport:
     cases: int
     """How many questions were asked."""
     results: Mapping[str, Mapping[str, Estimate]]
-    """By model ("popularity", "pipeline" and, where the truth is known, "oracle"), then by label of metric."""
+    """By who answered (for lists "popularity", "pipeline" and, where the truth is known, "oracle"), then by metric."""
     test: PairedTest
-    """The pipeline against popularity, on the first metric."""
+    """What the recipe makes (`test.model`) against the baseline (`test.reference`), on the metric that decides."""
     checks: tuple[Check, ...]
     seconds: Mapping[str, float]
-    """How long the pipeline took to learn and to answer."""
+    """How long it took to learn and to answer."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -73,8 +73,9 @@ class ScenarioReport:
         labels = list(next(iter(self.results.values())))
         lines = [f"{self.title}: {self.cases:,} questions to {self.data}"]
         lines += [f"note: {one}" for one in self.warnings]
+        width = max(len(name) for name in self.results) + 2
         lines += [
-            f"  {name:<11}" + ", ".join(f"{label} {of[label]}" for label in labels) for name, of in self.results.items()
+            f"  {name:<{width}}" + ", ".join(f"{label} {of[label]}" for label in labels) for name, of in self.results.items()
         ]
         lines += [f"  {one}" for one in self.checks]
         return "\n".join([*lines, "good" if self.passed else "not good"])
