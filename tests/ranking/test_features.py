@@ -42,7 +42,7 @@ def columns(family: str, world: Dataset, candidates: Candidates, **settings: Any
 
 
 def test_no_family_is_without_a_place_here() -> None:
-    assert set(features.available()) == {*DEFAULT, "context", "freshness"}
+    assert set(features.available()) == {*DEFAULT, "context", "freshness", "links"}
 
 
 @pytest.mark.parametrize("family", DEFAULT)

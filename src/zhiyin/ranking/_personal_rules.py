@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import field_validator
 from scipy import sparse
 
@@ -44,12 +45,7 @@ class Fits(Unsure):
         found: Held = {"names": cells.names, "of": cells.of}
         if world.users is None:
             return found
-        if self._says not in world.users.column_names:
-            return found | {"people": [], "told": []}
-        theirs = Cells.read(world.users, self._says, "user")
-        rows = [theirs.of.indices[start:stop] for start, stop in pairwise(theirs.of.indptr)]
-        told = ["\n".join(theirs.names[at] for at in row) for row in rows]
-        return found | {"people": world.users["user_id"].to_pylist(), "told": told}
+        return found | {"people": world.users["user_id"].to_pylist(), "told": told_of(world.users, self._says)}
 
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """By what each query says; the same values are looked up once."""
@@ -73,13 +69,23 @@ class Fits(Unsure):
         context = [None] * len(queries) if given is None else list(given)
         people = dict(zip(held["people"], held["told"], strict=True)) if queries.users is not None else {}
         users = queries.users or ("",) * len(queries)
-        return [
-            _values(one) or frozenset(filter(None, people.get(user, "").split("\n")))
-            for one, user in zip(context, users, strict=True)
-        ]
+        return [values_of(one) or lines_of(people.get(user, "")) for one, user in zip(context, users, strict=True)]
 
 
-def _values(said: Any) -> frozenset[str]:
+def told_of(users: pa.Table, column: str | None) -> list[str]:
+    """What a column says of each user, a value a line; nothing of anybody where there is no such column."""
+    if column is None or column not in users.column_names:
+        return [""] * users.num_rows
+    cells = Cells.read(users, column, "user")
+    return ["\n".join(cells.names[at] for at in cells.of.indices[a:b]) for a, b in pairwise(cells.of.indptr)]
+
+
+def lines_of(told: str) -> frozenset[str]:
+    """The values of one user, of what `told_of` says."""
+    return frozenset(filter(None, told.split("\n")))
+
+
+def values_of(said: Any) -> frozenset[str]:
     """What a context says: a text, a number or true and false, or a list of them; None, NaN and blanks are nothing."""
     each = said if isinstance(said, (list, tuple, set, np.ndarray)) else [said]
     texts = (str(one).lower() if isinstance(one, (bool, np.bool_)) else str(one) for one in each if not _nothing(one))

@@ -6,6 +6,8 @@ available   only inside the item's window, at the moment of the query           
 stock       only items with more than `above` in stock                          `unknown`
 fits        item and person (context, or user table) share a value: region,     `unknown`, on either side
             language
+mutual      the items are people: each is what the other seeks, none blocks     `unknown`: what a person is; who seeks
+            the other, and nobody is offered to themselves                      nothing seeks anyone
 only        only items with one of some values                                  `unknown`, "drop" by default
 never       no items with one of some values                                    `unknown`
 between     a number such as the price from `least` to `most`                   `unknown`
@@ -53,6 +55,7 @@ from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._saved import flatten, unflatten
+from zhiyin.ranking._mutual import Mutual
 from zhiyin.ranking._personal_rules import Fits, Frequency, NotOwned
 from zhiyin.ranking._rules import Available, Between, Capped, Never, Only, Pinned, Rule, Stock, World
 from zhiyin.ranking.limits import Cap, Limits, Pin
@@ -60,7 +63,7 @@ from zhiyin.ranking.limits import Cap, Limits, Pin
 logger = logging.getLogger(__name__)
 
 AnyRule = Annotated[
-    Available | Stock | Fits | Only | Never | Between | NotOwned | Frequency | Capped | Pinned,
+    Available | Stock | Fits | Mutual | Only | Never | Between | NotOwned | Frequency | Capped | Pinned,
     Field(discriminator="rule"),
 ]
 

@@ -6,6 +6,7 @@ from zhiyin.ranking.features.affinity import Affinity as Affinity
 from zhiyin.ranking.features.attributes import Attributes as Attributes
 from zhiyin.ranking.features.context import Context as Context
 from zhiyin.ranking.features.freshness import Freshness as Freshness
+from zhiyin.ranking.features.links import Links as Links
 from zhiyin.ranking.features.moment import Moment as Moment
 from zhiyin.ranking.features.pair import Pair as Pair
 from zhiyin.ranking.features.popularity import Popularity as Popularity

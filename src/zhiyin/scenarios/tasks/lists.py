@@ -64,7 +64,7 @@ class Lists(Task):
     def judge(self, recipe: Recipe, data: Data, run: Run) -> ScenarioReport:
         """See `Task.judge`."""
         dataset, world = events_of(recipe, data)
-        split = _asked(splitting.get(recipe.split.split)(**recipe.split.settings).split(dataset), recipe.wanted)
+        split = asked_for(splitting.get(recipe.split.split)(**recipe.split.settings).split(dataset), recipe.wanted)
         started = time.perf_counter()
         pipeline = Pipeline(recipe.pipeline).fit(split.development, run=run)
         fitted = time.perf_counter()
@@ -78,7 +78,7 @@ class Lists(Task):
         return _report(recipe, dataset, split, judged, seconds, run)
 
 
-def _asked(split: Split, wanted: float | None) -> Split:
+def asked_for(split: Split, wanted: float | None) -> Split:
     """The split without test targets of less value than is wanted, and without cases that have no other.
 
     Raises:
@@ -114,8 +114,8 @@ def _report(
 ) -> ScenarioReport:
     first = _first(recipe)
     owner = owners(split.test.queries.users)
-    results = {name: _estimates(one, owner, run) for name, one in judged.items()}
-    test = _test(first, judged, owner, run)
+    results = {name: estimates(one, owner, run) for name, one in judged.items()}
+    test = paired(first, judged, owner, run)
     worse = judged["popularity"].overall[first]
     best = judged["oracle"].overall[first] if "oracle" in judged else None
     return ScenarioReport(
@@ -144,7 +144,7 @@ def _first(recipe: Recipe) -> str:
     return first.label
 
 
-def _estimates(found: Evaluation, owner: Any, run: Run) -> dict[str, Estimate]:
+def estimates(found: Evaluation, owner: Any, run: Run) -> dict[str, Estimate]:
     """Each metric, with its interval where it has a value for each question."""
     labels = list(found.samples)
     draws = bootstrap([found.samples[one] for one in labels], run.seed, owner=owner)
@@ -155,7 +155,8 @@ def _estimates(found: Evaluation, owner: Any, run: Run) -> dict[str, Estimate]:
     return {label: made.get(label, Estimate.of(value)) for label, value in found.overall.items()}
 
 
-def _test(first: str, judged: Mapping[str, Evaluation], owner: Any, run: Run) -> PairedTest:
+def paired(first: str, judged: Mapping[str, Evaluation], owner: Any, run: Run) -> PairedTest:
+    """The pipeline against popularity, on the metric that decides."""
     ours, theirs = judged["pipeline"].samples[first], judged["popularity"].samples[first]
     draws = bootstrap([ours, theirs], run.seed, owner=owner)
     low, high = interval(draws[:, 0] - draws[:, 1])
