@@ -10,9 +10,13 @@ import typer
 from zhiyin.cli import _options as opt
 
 if TYPE_CHECKING:
+    from zhiyin.evaluation.significance import Estimate
     from zhiyin.scenarios.report import ScenarioReport
 
 app = typer.Typer(help="Recipes for families of uses: list, describe, run, new.", no_args_is_help=True)
+
+WIDE = 4
+"""More metrics than this are shown without their intervals, which `--json` has."""
 
 Name = Annotated[str, typer.Argument(help="The recipe's name, or a file of your own that ends in .toml.")]
 
@@ -98,11 +102,19 @@ def show(report: ScenarioReport) -> None:
     say(f"[bold]{plain(report.title)}[/]: {report.cases:,} questions to {plain(report.data)}")
     for warning in report.warnings:
         say(f"[yellow]note:[/] {plain(warning)}")
-    rows = [(name, *(str(of[label]) for label in labels)) for name, of in report.results.items()]
+    short = len(labels) > WIDE
+    rows = [(name, *(_value(of[label], short) for label in labels)) for name, of in report.results.items()]
     say(table(["", *labels], rows, numbers_from=1))
     for check in report.checks:
         say(f"[{'green' if check.passed else 'red'}]{plain(str(check))}[/]")
     say("good" if report.passed else "not good")
+
+
+def _value(found: Estimate, short: bool) -> str:
+    """With its interval, unless there is no room for it."""
+    if found.value is None:
+        return "–"
+    return f"{found.value:.4f}" if short else str(found)
 
 
 def _line(text: str) -> str:

@@ -75,7 +75,8 @@ class ScenarioReport:
         lines += [f"note: {one}" for one in self.warnings]
         width = max(len(name) for name in self.results) + 2
         lines += [
-            f"  {name:<{width}}" + ", ".join(f"{label} {of[label]}" for label in labels) for name, of in self.results.items()
+            f"  {name:<{width}}" + ", ".join(f"{label} {of[label]}" for label in labels)
+            for name, of in self.results.items()
         ]
         lines += [f"  {one}" for one in self.checks]
         return "\n".join([*lines, "good" if self.passed else "not good"])
