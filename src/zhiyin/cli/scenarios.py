@@ -111,10 +111,15 @@ def show(report: ScenarioReport) -> None:
 
 
 def _value(found: Estimate, short: bool) -> str:
-    """With its interval, unless there is no room for it."""
+    """With its interval, unless there is no room for it; so brief that a terminal of 80 columns has room for three."""
     if found.value is None:
         return "–"
-    return f"{found.value:.4f}" if short else str(found)
+    alone = short or found.low is None or found.high is None
+    return _brief(found.value) if alone else f"{_brief(found.value)} ({_brief(found.low)} to {_brief(found.high)})"
+
+
+def _brief(number: float | None) -> str:
+    return "–" if number is None else f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:.3g}"
 
 
 def _line(text: str) -> str:

@@ -9,6 +9,7 @@ weights   how much an event of each kind speaks for its item
 split     what is learnt from and what is asked
 wanted    the least value of what is asked for
 pipeline  who retrieves, what may be listed, who ranks, what re-ranks; as in `zhiyin.ranking.pipeline`
+baseline  settings of the popularity that lists are held against
 metrics   what is measured; the first one decides
 good      what good looks like: the least gain over popularity, the least part of the oracle, bounds of metrics
 """
@@ -131,6 +132,8 @@ class Recipe(Config):
     """Only events of so large a value, or more, are asked for: half of a video, a rating of 4. Others are history."""
     pipeline: PipelineConfig = PipelineConfig()
     """Who retrieves, what may be listed, who ranks, what re-ranks."""
+    baseline: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the popularity that lists are held against: where things are soon old, how soon it forgets."""
     metrics: tuple[str, ...] = setting(("ndcg@10", "recall@10", "coverage@10"), min_length=1)
     """What is measured; the first one decides."""
     k: int = setting(10, ge=1)

@@ -84,7 +84,7 @@ class GroupLists(Task):
         started = time.perf_counter()
         pipeline = Pipeline(recipe.pipeline).fit(split.development, run=run)
         fitted = time.perf_counter()
-        popular = Popularity().fit(split.development, run=run)
+        popular = Popularity(**recipe.baseline).fit(split.development, run=run)
         results = {"popularity": answered(Told(popular._score, rules).fit(split.development))}
         results["one member"] = answered(pipeline, heard=asked.longest())
         before = time.perf_counter()

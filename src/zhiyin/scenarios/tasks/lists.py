@@ -99,8 +99,8 @@ def asked_for(split: Split, wanted: float | None) -> Split:
 
 
 def _popularity(recipe: Recipe, split: Split, run: Run) -> Recommender:
-    """The most used items, of those that the filters leave."""
-    plain = Popularity().fit(split.development, run=run)
+    """The most used items, of those that the filters leave, as quickly forgotten as the recipe says."""
+    plain = Popularity(**recipe.baseline).fit(split.development, run=run)
     return Told(plain._score, Rules(recipe.pipeline.rules)).fit(split.development)
 
 
