@@ -126,13 +126,16 @@ def scenario(name: str) -> str:
     worlds = result("scenarios")["recipes"][name]
     labels = list(worlds[0]["results"][worlds[0]["test"]["ours"]])
     rows = [[who, *(_of_worlds(worlds, who, label) for label in labels)] for who in worlds[0]["results"]]
-    return f"{table(['', *labels], rows)}\n\nMeans over {len(worlds)} worlds; {worlds[0]['data']} in the first one."
+    what = "worlds" if "oracle" in worlds[0]["results"] else "seeds"
+    return f"{table(['', *labels], rows)}\n\nMeans over {len(worlds)} {what}; {worlds[0]['data']} in the first one."
 
 
 def scenarios() -> str:
     """The metric that decides, of every scenario."""
     rows = []
     for name, worlds in sorted(result("scenarios")["recipes"].items()):
+        if "oracle" not in worlds[0]["results"]:
+            continue
         sides, label = worlds[0]["test"], next(iter(worlds[0]["results"]["oracle"]))
         ours, theirs, best = (_of_worlds(worlds, who, label) for who in (sides["ours"], sides["baseline"], "oracle"))
         part = _world_mean(worlds, sides["ours"], label) / _world_mean(worlds, "oracle", label)
