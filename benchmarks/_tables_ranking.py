@@ -67,7 +67,7 @@ def off_policy() -> str:
     for name in ("known", "sharp"):
         for place, (label, one) in enumerate(result("off_policy")[name]["estimators"].items()):
             errors = [f"{100 * one[error]:.1f} %" for error in ("mean error", "largest error")]
-            cells = [*errors, *(f"{one[part]:.0%}" for part in ("within 5 %", "coverage"))]
+            cells = [*errors, *(f"{one[part]:.1%}" for part in ("within 5 %", "coverage"))]
             rows.append([f"**{name}**" if place == 0 else "", label, *cells])
     return table(["new policy", "estimator", "mean error", "largest", "within 5 %", "intervals hold"], rows, 2)
 
