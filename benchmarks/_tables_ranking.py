@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from _tables import mean, result, table
+from zhiyin.scenarios import available
+from zhiyin.scenarios.recipe import recipe_of
+
+OWN = Path(__file__).parents[1] / "recipes" / "scenarios"
 
 
 def ratings() -> str:
@@ -122,10 +127,11 @@ def budgets() -> str:
 
 
 def scenario(name: str) -> str:
-    """The metrics of one scenario, by who answers; means over worlds."""
+    """The metrics of one scenario, by who answers, the worst first; means over worlds."""
     worlds = result("scenarios")["recipes"][name]
-    labels = list(worlds[0]["results"][worlds[0]["test"]["ours"]])
-    rows = [[who, *(_of_worlds(worlds, who, label) for label in labels)] for who in worlds[0]["results"]]
+    labels = _metrics(name)
+    who = sorted(worlds[0]["results"], key=lambda one: _world_mean(worlds, one, labels[0]))
+    rows = [[one, *(_of_worlds(worlds, one, label) for label in labels)] for one in who]
     what = "worlds" if "oracle" in worlds[0]["results"] else "seeds"
     return f"{table(['', *labels], rows)}\n\nMeans over {len(worlds)} {what}; {worlds[0]['data']} in the first one."
 
@@ -136,11 +142,16 @@ def scenarios() -> str:
     for name, worlds in sorted(result("scenarios")["recipes"].items()):
         if "oracle" not in worlds[0]["results"]:
             continue
-        sides, label = worlds[0]["test"], next(iter(worlds[0]["results"]["oracle"]))
+        sides, label = worlds[0]["test"], _metrics(name)[0]
         ours, theirs, best = (_of_worlds(worlds, who, label) for who in (sides["ours"], sides["baseline"], "oracle"))
         part = _world_mean(worlds, sides["ours"], label) / _world_mean(worlds, "oracle", label)
-        rows.append([f"[`{name}`](scenarios/{name}.md)", label, sides["baseline"], theirs, ours, best, f"{part:.0%}"])
+        rows.append([f"[`{name}`]({name}.md)", label, sides["baseline"], theirs, ours, best, f"{part:.0%}"])
     return table(["scenario", "metric", "baseline", "of it", "ours", "oracle", "part of the oracle"], rows, 3)
+
+
+def _metrics(name: str) -> tuple[str, ...]:
+    """What a scenario is measured by, the one that decides first."""
+    return recipe_of(name if name in available() else str(OWN / f"{name}.toml")).metrics
 
 
 def _world_mean(worlds: Sequence[dict[str, Any]], who: str, label: str) -> float:
