@@ -43,6 +43,8 @@ class Rule(Config):
     """Whether it takes items away; else it limits lists."""
     fixed: ClassVar[bool] = False
     """Whether it takes the same away for every query, and for as long as the rule stands."""
+    of_today: ClassVar[bool] = False
+    """Whether it reads a state of today, of which nobody knows what it was at an earlier moment."""
 
     @property
     def label(self) -> str:
@@ -117,6 +119,7 @@ class Stock(_OfNumber):
     """Only what is in stock."""
 
     rule: Literal["stock"] = "stock"
+    of_today = True
     column: str = "stock"
     """The column of how many there are."""
     above: float = 0.0

@@ -8,7 +8,7 @@
 
 The ranker must learn from candidates as they will be: found by retrievers that have not seen what they are asked for.
 So `fit` cuts the log by time; retrievers learn from what is before the cut, and the ranker from what people did after
-it, each event asked for at its own moment. (Without times, people are held out in turn, and the ranker learns from the
+it, each event asked for at its own moment, among what filters leave then (but for those of a state of today). (Without times, people are held out in turn, and the ranker learns from the
 later or random part of what they did.) Then retrievers learn anew from the whole log, for as long as was best.
 Features are those of the moment of each query, in training as in serving (see `zhiyin.ranking.features`).
 """
@@ -149,9 +149,10 @@ class Pipeline(Recommender):
         return ranker if vectors is None else ranker.with_vectors(vectors)
 
     def _named(self) -> None:
-        """Retrievers speak of the pipeline's own catalogue."""
+        """Retrievers speak of the pipeline's own catalogue; several threads ask them at once only if all allow it."""
         for one in self.retrievers:
             one.items = self.items
+        self.__dict__["threaded"] = all(one.threaded for one in self.retrievers)  # a class variable of other models
 
     def _taught(self, made: Ranker, parts: Sequence[tuple[Rows, Rows]], run: Run) -> Ranker:
         """The ranker, taught by the rows of each cut."""
@@ -169,7 +170,7 @@ class Pipeline(Recommender):
         parts, step = [], self._rows(run)
         for start in range(0, len(cases), step):
             some = cases.take(np.arange(start, min(len(cases), start + step)))
-            free = np.ones((len(some), self.n_items), bool)
+            free = self.rules.lets(some.queries, self.n_items, past=True)
             if self.config.repeats == "exclude":
                 _hide(free, some.queries)
             rows = followed(self, self._retrieved(some.queries, free), some)
@@ -192,7 +193,8 @@ class Pipeline(Recommender):
             LeakageError: the retrievers have learnt from events of then or later, so their scores know the answers.
         """
         run = run or Run()
-        told = scored(self, shown, self._rows(run))
+        asked = replace(shown.candidates, queries=self._recent(shown.candidates.queries))
+        told = scored(self, replace(shown, candidates=asked), self._rows(run))
         rows, last = told.rows(self.features), latest(told)
         choice: Ranker = rankers.get(self.config.ranker.ranker)(**self.config.ranker.settings)
         self.ranker = self._shown(choice).fit(rows.take(~last), rows.take(last), run)
@@ -219,6 +221,7 @@ class Pipeline(Recommender):
             queries: what is asked.
             free: (n_queries, n_items) what may be listed; None for all.
         """
+        queries = self._recent(queries)
         scores = [one._score(queries) for one in self.retrievers]
         wanted = np.zeros((len(queries), self.n_items), bool)
         for source, found in zip(self.config.sources, scores, strict=True):
@@ -230,6 +233,10 @@ class Pipeline(Recommender):
             f"{SCORE}{name}": finite(found[row, item]) for name, found in zip(self._names(), scores, strict=True)
         }
         return Candidates(queries, offsets_of(wanted.sum(1)), item.astype(np.int32), columns)
+
+    def _recent(self, queries: Queries) -> Queries:
+        """With as much of each history as the ranker's training had: counts of longer ones it has never seen."""
+        return replace(queries, histories=queries.histories.last(self.config.max_history))
 
     def _names(self) -> list[str]:
         """What the retrievers are called: their model, with a number where one comes twice."""
@@ -264,6 +271,7 @@ class Pipeline(Recommender):
         free = self._free(block, exclude_seen, allowed)
         found = self._retrieved(block, free)
         worth, remarks = self._worth(found)
+        found = replace(found, queries=block)
         ranked = with_pinned(Ranked.of(found, worth, self.config.pool, self.rules.limits, remarks), free, k)
         for one in self.rerankers:
             ranked = one.rerank(ranked, k, run)

@@ -65,7 +65,8 @@ class PipelineConfig(Config):
     cases: int = setting(20_000, ge=10)
     """At most so many events are asked for in the ranker's training, drawn at random."""
     max_history: int = setting(200, ge=1)
-    """A case of the ranker's training has so many latest events at most."""
+    """Retrievers and features look at so many latest events at most, in the ranker's training as in each answer; rules
+    look at all of them."""
     repeats: Literal["exclude", "allow"] = "exclude"
     """Whether items of the history are candidates, too, in the ranker's training; with `allow`, ask the pipeline with
     `exclude_seen=False`."""

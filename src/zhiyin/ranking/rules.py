@@ -191,16 +191,22 @@ class Rules:
 
     # ------------------------------------------------------------------ answering
 
-    def _filters(self, queries: Queries) -> Iterator[tuple[str, AnyArray]]:
+    def _filters(self, queries: Queries, past: bool = False) -> Iterator[tuple[str, AnyArray]]:
         """The label of each filter and what it lets through, (n_queries, n_items) or (1, n_items)."""
         for one, label, held in zip(self.rules, self.labels, self.held, strict=True):
-            if one.filters:
+            if one.filters and not (past and one.of_today):
                 yield label, one.lets(held, queries)
 
-    def lets(self, queries: Queries, n_items: int) -> AnyArray:
-        """(n_queries, n_items) bool: what filters let through."""
+    def lets(self, queries: Queries, n_items: int, past: bool = False) -> AnyArray:
+        """(n_queries, n_items) bool: what filters let through.
+
+        Args:
+            queries: what is asked.
+            n_items: the size of the catalogue.
+            past: whether moments are past ones, of which rules that read a state of today, as `stock` does, are silent.
+        """
         found = np.ones((len(queries), n_items), bool)
-        for _, part in self._filters(queries):
+        for _, part in self._filters(queries, past):
             found &= part
         return found
 

@@ -31,8 +31,8 @@ from zhiyin.run import Run
 DAY = 86_400_000_000
 
 IDS, TEXTS = ("item_id", "user_id"), ("title", "text", "description", "abstract", "image", "audio")
-UNTIL = ("available_from", "available_until")
-"""Columns of a table that are no attributes."""
+STATE = ("available_from", "available_until", "stock")
+"""Columns of a table that are no attributes: `STATE` is what is so today, and was not at earlier moments."""
 
 PRIOR = 2.0
 """So many events of the usual value are added to an opinion, which few events would make extreme."""
@@ -164,7 +164,7 @@ def shared_columns(table: pa.Table, what: str = "item") -> list[str]:
     """The columns of a table of `what` that say something of one which they say of others, too."""
     found = []
     for name in table.column_names:
-        if name in (*IDS, *TEXTS, *UNTIL):
+        if name in (*IDS, *TEXTS, *STATE):
             continue
         try:
             Column.fit(table, name, what)
