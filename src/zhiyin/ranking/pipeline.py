@@ -8,8 +8,9 @@
 
 The ranker must learn from candidates as they will be: found by retrievers that have not seen what they are asked for.
 So `fit` cuts the log by time; retrievers learn from what is before the cut, and the ranker from what people did after
-it, each event asked for at its own moment, among what filters leave then (but for those of a state of today). (Without times, people are held out in turn, and the ranker learns from the
-later or random part of what they did.) Then retrievers learn anew from the whole log, for as long as was best.
+it, each event asked for at its own moment, among what filters leave then (but for those of a state of today). (Without
+times, people are held out in turn, and the ranker learns from the later or random part of what they did.) Then
+retrievers learn anew from the whole log, for as long as was best.
 Features are those of the moment of each query, in training as in serving (see `zhiyin.ranking.features`).
 """
 
