@@ -123,3 +123,13 @@ def test_events_that_are_later_than_now_are_left_out_aloud(caplog: pytest.LogCap
     found = Queries.encode([Query.of(["a", "b"], [10**15, 2 * 10**15], now=10**9)], Vocabulary(["a", "b"])).until_now()
     assert found.histories.n_events == 0
     assert "2 of 2 events are later than the moment" in caplog.text
+
+
+def test_a_context_may_be_of_several_values() -> None:
+    items = Vocabulary(["a"])
+    said = [["north", "south"], None, "west", ("east",), {"b", "a"}, np.array(["x", "y"])]
+    found = Queries.encode([Query.of([], context={"region": one}) for one in said], items)
+    assert found.context["region"].tolist() == [["north", "south"], None, "west", ["east"], ["a", "b"], ["x", "y"]]
+    same = Queries.encode([Query.of([], context={"region": ["n", "s"]})] * 2, items)
+    assert same.context["region"].shape == (2,)
+    assert same.slice(0, 1).context["region"].tolist() == [["n", "s"]]

@@ -221,11 +221,18 @@ def _column(queries: Sequence[Query], name: str, empty: float, dtype: Any) -> An
 
 
 def _told(queries: Sequence[Query], name: str) -> AnyArray:
-    """(n_queries,) a column of the contexts; None where a query does not have it."""
-    try:
-        return np.array([query.context.get(name) for query in queries])
-    except ValueError:
-        raise DataError(f"context {name!r} holds lists of different lengths; one value for each is expected") from None
+    """(n_queries,) a column of the contexts, where a value may be a list; None where a query does not have it."""
+    values = [query.context.get(name) for query in queries]
+    if not any(isinstance(one, (set, frozenset)) or _is_list(one) for one in values):
+        return np.array(values)
+    found = np.empty(len(values), object)
+    for at, one in enumerate(values):
+        found[at] = sorted(one, key=str) if isinstance(one, (set, frozenset)) else list(one) if _is_list(one) else one
+    return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
 
 
 def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:

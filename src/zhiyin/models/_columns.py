@@ -134,16 +134,19 @@ class Column:
     def told(self, values: AnyArray) -> tuple[BoolVector, IntVector]:
         """(n,) whether a query says anything of this (None and NaN do not), and the bucket of what it says.
 
+        Of a list the first value counts.
+
         Raises:
-            DataError: there is not one value for each query.
+            DataError: there is not one value, or one list, for each query.
         """
         if values.ndim != 1:
-            raise DataError(f"context {self.name!r} holds lists; one text or number for each query is expected")
-        given = np.array([one is not None and one == one for one in values.tolist()], bool)  # NaN is not itself
+            raise DataError(f"context {self.name!r} is of shape {values.shape}; a value for each query is expected")
+        plain = [first_of(one) for one in values.tolist()]
+        given = np.array([one is not None and one == one for one in plain], bool)  # NaN is not itself
         if self.values is None:
-            return given, self._of_numbers(np.array([_number(one) for one in values.tolist()], np.float64))
+            return given, self._of_numbers(np.array([_number(one) for one in plain], np.float64))
         number = {value: place for place, value in enumerate(self.values)}
-        found = [number.get(_text(one), self.size - 1) for one in values.tolist()]
+        found = [number.get(_text(one), self.size - 1) for one in plain]
         return given, np.array(found, np.int32)
 
     def to_dict(self) -> dict[str, Any]:
@@ -270,6 +273,13 @@ def _edges(numbers: DoubleVector) -> DoubleVector:
 def _text(value: object) -> str:
     """As Arrow writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
+
+
+def first_of(value: Any) -> Any:
+    """The first of a list, None of an empty one; anything else as it is."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return value[0] if value else None
 
 
 def _number(value: Any) -> float:

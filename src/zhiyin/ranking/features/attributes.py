@@ -15,7 +15,8 @@ from zhiyin.artifacts import to_json
 from zhiyin.config import Config, names, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.vocabulary import Vocabulary
-from zhiyin.models._columns import Column
+from zhiyin.errors import DataError
+from zhiyin.models._columns import Column, first_of
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.affinity import shared_columns
 from zhiyin.ranking.features.base import Family
@@ -111,11 +112,22 @@ class Attributes(Family):
 
 
 def _said(column: Column, values: AnyArray) -> tuple[BoolVector, AnyArray]:
-    """(n,) whether a query says anything of a column, and what."""
+    """(n,) whether a query says anything of a column, and what.
+
+    Raises:
+        DataError: it says something else where a number is expected.
+    """
     given, bucket = column.told(values)
     if column.values is not None:
         return given, np.where(bucket < column.size - 1, bucket, np.nan)
-    return given, np.array([float(one) if told else np.nan for one, told in zip(values.tolist(), given, strict=True)])
+    found = np.full(len(values), np.nan)
+    for at in np.flatnonzero(given):
+        one = first_of(values[at])
+        try:
+            found[at] = float(one)
+        except (TypeError, ValueError):
+            raise DataError(f"context {column.name!r} says {one!r}; a number, or None, is expected") from None
+    return given, found
 
 
 def _typed(values: AnyArray, column: Column) -> AnyArray:
