@@ -105,6 +105,27 @@ def ranking_speed() -> str:
     return table(["what", "measured", "target"], rows)
 
 
+def second_stage() -> str:
+    """The second stage in a few numbers."""
+    rows = []
+    for name, found in result("two_stage")["sets"].items():
+        ours, best = (found["rows"][label]["ndcg@10"]["value"] for label in ("pipeline", found["best single"]))
+        beside = f"`{found['best single']}`, the best of its retrievers"
+        rows.append([f"two stages, {name}, NDCG@10", f"{ours:.4f}", beside, f"{best:.4f}"])
+    found = result("ctr")["sets"]["movielens-1m"]["rows"]
+    aucs = [found[label]["auc"]["value"] for label in ("blend", "trees, raw")]
+    rows.append(["a rating of 4 or more, movielens-1m, AUC", f"{aucs[0]:.4f}", "LightGBM on raw ids", f"{aucs[1]:.4f}"])
+    for protocol in ("time", "random"):
+        models = {name: one["rmse"] for name, one in result("ratings")[protocol]["models"].items()}
+        peer = min((name for name in models if ": " in name), key=lambda name: models[name])
+        what = f"ratings, movielens-latest-small, {protocol}, RMSE"
+        rows.append([what, f"{models['rlfm']:.4f}", peer, f"{models[peer]:.4f}"])
+    found = {name: 100 * one["of oracle"]["mean"] for name, one in result("uplift")["one coupon"].items()}
+    buyers = f"{found['likely buyers']:.1f} %"
+    rows.append(["coupons, of the oracle's Qini", f"{found['x_learner']:.1f} %", "likely buyers", buyers])
+    return table(["what", "zhiyin", "beside", "of it"], rows)
+
+
 def uplift() -> str:
     """How much of the oracle's Qini each order of people has."""
     found = result("uplift")["one coupon"]

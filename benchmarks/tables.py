@@ -465,6 +465,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "two-stage": ranking.two_stage,
     "ratings": ranking.ratings,
     "ctr": ranking.ctr,
+    "second-stage": ranking.second_stage,
     "off-policy": ranking.off_policy,
     "open-bandit": ranking.open_bandit,
     "ranking-speed": ranking.ranking_speed,
