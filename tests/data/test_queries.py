@@ -133,3 +133,12 @@ def test_a_context_may_be_of_several_values() -> None:
     same = Queries.encode([Query.of([], context={"region": ["n", "s"]})] * 2, items)
     assert same.context["region"].shape == (2,)
     assert same.slice(0, 1).context["region"].tolist() == [["n", "s"]]
+
+
+def test_what_one_query_says_does_not_change_what_another_one_does() -> None:
+    items = Vocabulary(["a"])
+    found = Queries.encode([Query.of([], context={"size": one}) for one in ("x", 3.0, True, None)], items)
+    assert found.context["size"].tolist() == ["x", 3.0, True, None]
+    assert (
+        Queries.encode([Query.of([], context={"size": one}) for one in (1, 2.5)], items).context["size"].dtype == float
+    )

@@ -171,6 +171,40 @@ class TestItemRates:
         found = item_rates(exposures)(slice(0, n))
         np.testing.assert_allclose(found, rate / place[:, None], rtol=0.1)
 
+    def test_rewards_below_zero_add_to_what_places_earn(self) -> None:
+        rng = np.random.default_rng(0)
+        n, worth, places = 60_000, np.array([-0.3, 0.0, 0.3]), np.array([0.5, 0.0, -0.5])
+        item, place = rng.integers(0, 3, n).astype(np.int32), rng.integers(1, 4, n).astype(np.int32)
+        reward = worth[item] + places[place - 1] + rng.normal(0, 1, n)  # of all, a mean of 0
+        found = item_rates(Exposures(item, np.full(n, 1 / 3), reward, 3, place))(slice(0, n))
+        np.testing.assert_allclose(found, worth + places[place - 1][:, None], atol=0.05)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_what_is_foretold_is_within_what_was_earned(self, seed: int) -> None:
+        """Margins with a mean near 0, of which a ratio has no meaning."""
+        rng = np.random.default_rng(seed)
+        n, place = 5_000, rng.integers(1, 4, 5_000).astype(np.int32)
+        reward = rng.normal(0.01, 1, n) + np.array([0.5, 0, -0.5])[place - 1]
+        exposures = Exposures(rng.integers(0, 20, n).astype(np.int32), np.full(n, 0.05), reward, 20, place)
+        found = item_rates(exposures)(slice(0, n))
+        assert reward.min() <= found.min() <= found.max() <= reward.max()
+        assert np.abs(found - np.array([0.5, 0, -0.5])[place - 1][:, None]).max() < 0.25
+
+    def test_an_item_that_was_shown_once_or_never_is_as_an_average_one(self) -> None:
+        rng = np.random.default_rng(0)
+        item = np.append(rng.integers(0, 3, 3_000), 3).astype(np.int32)
+        reward = np.append(np.array([-0.5, 0.0, 0.5])[item[:-1]] + rng.normal(0, 1, 3_000), 9.0)
+        found = item_rates(Exposures(item, np.full(3_001, 0.2), reward, 5))(slice(0, 3_000))
+        assert np.abs(found[:, 4]).max() < 0.1
+        assert np.abs(found[:, 3]).max() < 4
+
+    @pytest.mark.parametrize("reward", [[-1.0, -1.0], [-1.0], [-2.0, 3.0]])
+    def test_the_least_logs_of_losses_are_no_trouble(self, reward: list[float]) -> None:
+        exposures = Exposures(np.zeros(len(reward), np.int32), np.ones(len(reward)), np.array(reward), 2)
+        found = item_rates(exposures)(slice(0, len(reward)))
+        assert (found >= min(reward)).all()
+        assert (found <= max(reward)).all()
+
     def test_a_log_without_any_reward_is_no_trouble(self) -> None:
         exposures = Exposures(np.zeros(20, np.int32), np.ones(20), np.zeros(20), 1)
         assert value_of(exposures, np.ones((20, 1))).ips.value == 0
@@ -211,6 +245,23 @@ class TestKnownWorld:
             found = value_of(Exposures.of(table, items, owner="query"), policy, seed=seed)
             held.append([one.low <= value <= one.high for one in (found.ips, found.snips, found.value)])
         assert (np.mean(held, 0) >= 0.89).all(), np.mean(held, 0)  # 0.95 less than three standard errors
+
+    def test_of_margins_the_model_does_not_make_it_worse(self) -> None:
+        """Over 60 logs, the error of `doubly_robust` is no larger than that of `snips`, which trusts no model."""
+        wrong = []
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            n, old = 1_000, 0.7 * rng.dirichlet(np.ones(20)) + 0.015
+            item, place = rng.choice(20, n, p=old).astype(np.int32), rng.integers(1, 4, n).astype(np.int32)
+            worth, places = rng.normal(0.05, 0.3, 20), np.array([0.5, 0.0, -0.5])
+            reward = worth[item] + places[place - 1] + rng.normal(0, 1, n)
+            new = np.exp(2 * worth) / np.exp(2 * worth).sum()
+            found = value_of(Exposures(item, old[item], reward, 20, place), np.tile(new, (n, 1)), seed=seed)
+            assert found.doubly_robust is not None
+            truth = float(new @ worth + places[place - 1].mean())
+            wrong.append([found.snips.value - truth, found.doubly_robust.value - truth])
+        snips, doubly = np.sqrt(np.mean(np.square(wrong), 0))
+        assert doubly < snips
 
 
 class TestBadInput:

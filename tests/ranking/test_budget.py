@@ -1,12 +1,14 @@
 from itertools import product
+from time import process_time
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from zhiyin.arrays import AnyArray
+from zhiyin.arrays import AnyArray, LongVector
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.ranking import budget as budgets
 from zhiyin.ranking.budget import REASONS, allocate
 
 
@@ -36,6 +38,57 @@ def case(seed: int, n: int = 5, m: int = 2) -> tuple[AnyArray, AnyArray, float]:
     effect = rng.uniform(-0.3, 0.6, (n, m))
     cost = rng.uniform(0, 1.5, (n, m)) if seed % 2 else rng.integers(0, 4, (n, m)) / 2
     return effect, cost, float(rng.uniform(0, 0.6) * cost.sum())
+
+
+def taken_by_passes(steps: Any, limit: float) -> LongVector:
+    """What `_taken` was: passes over all that wait, as many as there are steps that do not fit, if it comes to that."""
+    left, taken = limit * (1 + budgets.ROUNDING), []
+    waiting = np.arange(len(steps.cost))
+    while len(waiting):
+        sums = np.cumsum(steps.cost[waiting])
+        n_fit = int(np.searchsorted(sums, left, side="right"))
+        taken.append(waiting[:n_fit])
+        left -= sums[n_fit - 1] if n_fit else 0.0
+        rest = waiting[n_fit:]
+        waiting = rest[budgets._before_first(steps.cost[rest] > left, steps.person[rest])]
+    return np.sort(np.concatenate(taken)) if taken else waiting
+
+
+def alternating(n: int) -> tuple[AnyArray, AnyArray]:
+    """Effects and costs of people each second of whom costs a little more than is left, as the others eat it up."""
+    tiny = 1e-7
+    cost = np.empty(n)
+    cost[0::2], cost[1::2] = tiny, 1 - tiny * (np.arange(n // 2) + 0.5)
+    return (cost * np.linspace(4, 3, n))[:, None], cost[:, None]
+
+
+class TestWhatFits:
+    @pytest.mark.parametrize("seed", range(60))
+    def test_it_is_what_passes_over_all_take(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        n, m = int(rng.integers(1, 60)), int(rng.integers(1, 5))
+        cost = rng.exponential(1.0, (n, m)) if seed % 3 else rng.integers(0, 6, (n, m)) / 10  # sums that are rounded
+        limit = float(rng.choice([0.0, 0.3, 1.1, 0.2 * cost.sum()]))
+        steps = budgets._steps(rng.uniform(-0.2, 2, (n, m)), np.where(cost <= limit, cost, np.inf))
+        np.testing.assert_array_equal(budgets._taken(steps, limit), taken_by_passes(steps, limit))
+        whole = np.zeros(len(steps.cost), bool)
+        whole[budgets._taken(steps, limit)] = True
+        walked = budgets._walked(steps.cost, steps.person, limit * (1 + budgets.ROUNDING))
+        np.testing.assert_array_equal(walked, whole)
+
+    def test_many_that_do_not_fit_one_after_the_other(self) -> None:
+        """Ten times as many people take about ten times as long, and not a hundred times."""
+        effect, cost = alternating(1_000)
+        steps = budgets._steps(effect - cost, cost)
+        np.testing.assert_array_equal(budgets._taken(steps, 1.0), taken_by_passes(steps, 1.0))
+        took = []
+        for n in (10_000, 100_000):
+            effect, cost = alternating(n)
+            began = process_time()
+            found = allocate(effect, cost, 1.0)
+            took.append(process_time() - began)
+            np.testing.assert_array_equal(found.arm[0::2], 1)
+        assert took[1] < 40 * took[0] + 1
 
 
 class TestSmallCases:

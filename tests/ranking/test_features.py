@@ -1,3 +1,5 @@
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.ranking import features
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.context import hashed
-from zhiyin.ranking.table import DEFAULT, Features
+from zhiyin.ranking.table import DEFAULT, Features, FeatureTable
 from zhiyin.splitting import GlobalTime
 
 DAY = 86_400_000_000
@@ -249,8 +251,44 @@ class TestContext:
         assert np.isnan(found["position"]).all()
         assert (found["device"] == -1).all()
 
+    def test_a_category_is_what_it_says_whatever_its_type(self, world: Dataset) -> None:
+        """A column of whole numbers comes as floats where one is not known; a query says an integer, or a text."""
+        said = [3, 3.0, "3", np.int8(3), np.float32(3), Decimal("3.00"), 2.5, True, np.False_, None]
+        queries = Queries.encode([Query.of([], context={"slot": None})] * len(said), world.items)
+        queries = replace(queries, context={"slot": np.array(said, object)})
+        n = np.arange(len(said) + 1)
+        pairs = Candidates(queries, n, np.zeros(len(said), np.int32))
+        found = columns("context", world, pairs, texts="slot")["slot"]
+        wanted = hashed(np.array(["3"] * 6 + ["2.5", "true", "false"]), 1024)
+        assert found.tolist() == [*wanted, -1]
+        for row in range(len(said)):
+            assert columns("context", world, pairs.slice(row, row + 1), texts="slot")["slot"][0] == found[row]
+
+    @pytest.mark.parametrize("live", [[3], [3.0], [3, 2.5], [3, None], ["3"]])
+    def test_what_a_log_with_gaps_taught_is_found_when_a_query_says_it(self, live: list[Any], world: Dataset) -> None:
+        log = pa.table({"slot": pa.array([3, None, 4])})["slot"].to_numpy()
+        asked = Queries.encode([Query.of([], context={"slot": one}) for one in live], world.items)
+        pairs = Candidates(asked, np.arange(len(live) + 1), np.zeros(len(live), np.int32))
+        assert columns("context", world, pairs, texts="slot")["slot"][0] == hashed(log, 1024)[0]
+
 
 class TestTable:
+    def test_objects_that_are_numbers_are_numbers(self) -> None:
+        told = [30, None, 40.5, True, np.float32(2), np.int64(7), np.nan, np.True_, Decimal("1.5")]
+        table = FeatureTable.of({"age": np.array(told, object), "plain": np.arange(9)})
+        assert not table.sizes
+        assert table.values.dtype == np.float32
+        np.testing.assert_array_equal(table.column("age"), [30, np.nan, 40.5, 1, 2, 7, np.nan, 1, 1.5])
+
+    def test_objects_of_which_one_is_a_text_or_that_say_nothing_are_categories(self) -> None:
+        mixed = {"mixed": np.array([3, "3", None], object), "nothing": np.array([None] * 3, object)}
+        table = FeatureTable.of({**mixed, "number": np.array([3.0, 4.0, np.nan])}, texts=["number"], buckets=1_000)
+        assert table.sizes == {"mixed": 1_000, "nothing": 1_000, "number": 1_000}
+        three = hashed(np.array(["3"]), 1_000)[0]
+        np.testing.assert_array_equal(table.column("mixed"), [three, three, np.nan])
+        assert np.isnan(table.column("nothing")).all()
+        assert table.column("number")[0] == three
+
     def test_columns_stand_in_one_table_with_the_sizes_of_categories(self, world: Dataset, asked: Candidates) -> None:
         table = Features().fit(world).table(asked)
         assert table.values.shape == (len(asked), len(table.names))
@@ -317,3 +355,20 @@ def test_hashes_are_the_same_on_any_machine() -> None:
     assert found[0] == found[3] != found[1]
     assert found[2] == -1
     assert pa.array(found).type == pa.int32()
+
+
+def test_a_context_of_several_values_is_of_its_first_and_text_is_no_number(world: Dataset) -> None:
+    age, region = world.user_table["age"].to_pylist(), world.user_table["region"].to_pylist()
+    features = Features(families="attributes").fit(world)
+
+    def said(**context: object) -> dict[str, float]:
+        asked = Queries.encode([Query.of([], context=context)], world.items)
+        table = features.table(Candidates(asked, np.array([0, 1]), np.zeros(1, np.int32)))
+        return {name: float(table.column(f"{name} of the person")[0]) for name in ("age", "region")}
+
+    several = said(region=[region[0], "nowhere"], age=[age[0]])
+    assert several == said(region=region[0], age=age[0])
+    assert not np.isnan(several["region"])
+    assert np.isnan(said(region=[])["region"])
+    with pytest.raises(DataError, match="context 'age' says 'old'; a number"):
+        said(age="old")

@@ -1,13 +1,16 @@
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from zhiyin.arrays import BoolVector
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.synthetic import synthetic
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.ranking.labels import exposed, rated, sampled, until
-from zhiyin.ranking.rankers import MultiTask
+from zhiyin.ranking.labels import Labelled, exposed, rated, sampled, until
+from zhiyin.ranking.rankers import Logistic, MultiTask
 from zhiyin.ranking.table import Features
 from zhiyin.run import Run
 
@@ -38,6 +41,13 @@ def log(**more: list[object]) -> pa.Table:
         "clicked": [1, 0, 0, 1],
     }
     return pa.table({**columns, **more})
+
+
+def had(found: Labelled) -> BoolVector:
+    """(n,) whether the item of each row is in the history of its query."""
+    past, rows, n_items = found.candidates.queries.histories, found.candidates, len(found.candidates.queries.items)
+    known = past.owner().astype(np.int64) * n_items + past.item
+    return np.isin(rows.owner().astype(np.int64) * n_items + rows.item, known)
 
 
 class TestUntil:
@@ -101,6 +111,63 @@ class TestExposed:
         )  # type: ignore[arg-type]
         assert later.unripe == 0
 
+    @pytest.mark.parametrize("kind", ["s", "ms", "us", "ns", "date32", "date64", "float"])
+    @pytest.mark.parametrize("zone", [None, "Asia/Shanghai"])
+    def test_times_are_the_same_moments_however_they_are_told(self, kind: str, zone: str | None) -> None:
+        plain = log(query=["x", "y", "x", "z"], bought=[5 * DAY, None, 8 * DAY, None])
+        types = {"date32": pa.date32(), "date64": pa.date64(), "float": pa.float64()}
+        told = types.get(kind) or pa.timestamp(kind, zone)
+        rows = plain
+        for name in ("time", "bought"):
+            times = plain[name] if kind == "float" else plain[name].cast(pa.timestamp("us", zone))
+            rows = rows.set_column(rows.column_names.index(name), name, times.cast(told))
+        ours, theirs = (exposed(one, tiny(), converted_at="bought", window=4) for one in (rows, plain))
+        assert ours.candidates.now().tolist() == theirs.candidates.now().tolist() == [3 * DAY, 3 * DAY]
+        assert ours.candidates.queries.histories.item.tolist() == theirs.candidates.queries.histories.item.tolist()
+        assert ours.outcomes["conversion"].tolist() == theirs.outcomes["conversion"].tolist() == [1, 0, 0]
+        assert ours.unripe == theirs.unripe == 1
+
+    def test_parts_of_a_microsecond_are_left_out(self) -> None:
+        rows = log()
+        times = [3 * DAY * 1_000 + more for more in (1, 999, 1, 0)]
+        rows = rows.set_column(2, "time", pa.array(times, pa.timestamp("ns")))
+        assert exposed(rows, tiny()).candidates.now().tolist() == [3 * DAY] * 3
+
+    def test_a_conversion_of_a_day_counts_where_any_moment_of_the_day_does(self) -> None:
+        """Of ada's two at noon of day 3, one was bought on that day and one on the day before."""
+        noon = 3 * DAY + DAY // 2
+        when = pa.array([3, None, 2, None], pa.date32())
+        rows = log(time=[noon, noon, noon, noon], bought=when)
+        found = exposed(rows, tiny(), converted_at="bought", window=1, ends=9 * DAY)
+        assert found.candidates.item.tolist() == [3, 1, 0, 2]
+        assert found.outcomes["conversion"].tolist() == [1, 0, 0, 0]
+
+    def test_an_item_twice_in_a_list_stays_and_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        found = exposed(log(item_id=["d", "a", "d", "c"]), tiny())
+        assert found.candidates.item.tolist() == [3, 3, 0, 2]
+        assert found.label.tolist() == [1, 0, 0, 1]
+        assert "1 of 4 exposures are of an item that is in the same list already, and 1 items" in caplog.text
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            exposed(log(item_id=["d", "d", "c", "d"]), tiny())  # in other lists
+            exposed(log(item_id=["d", "a", "d", "c"], position=[1, 1, 2, 1]), tiny())  # at other places
+        assert not caplog.records
+        exposed(log(item_id=["d", "a", "d", "c"], position=[2, 1, 2, 1]), tiny())
+        assert len(caplog.records) == 1
+
+    def test_a_part_keeps_what_is_known_of_the_whole(self) -> None:
+        rows = log(position=[1, 1, 2, 1], bought=pa.array([5 * DAY, None, None, None], pa.int64()))
+        found = exposed(rows, tiny(), converted_at="bought", window=4)
+        part = found.between(0, 4 * DAY)
+        assert found.unripe == part.unripe == 1
+        one = found.keep(np.array([False, True, False]))  # nothing of bob's list
+        assert one.candidates.queries.users == ("ada",)
+        assert one.candidates.lengths.tolist() == [1]
+        assert one.candidates.columns["position"].tolist() == [2]
+        assert {name: column.tolist() for name, column in one.outcomes.items()} == {"click": [0], "conversion": [0]}
+        with pytest.raises(DataError, match="no rows are there to make features of"):
+            found.between(0, 1).rows(Features(families="popularity").fit(tiny()))
+
     def test_a_ranker_of_clicks_and_conversions_learns_from_it(self) -> None:
         """End to end in a world whose truth is known: conversions are rare, and their order is found."""
         world, truth = synthetic(n_users=200, n_items=80, n_events=8_000, n_groups=4, seed=1)
@@ -119,6 +186,23 @@ class TestExposed:
             exposed(log(), tiny(), click="shown")
         with pytest.raises(DataError, match="column 'clicked' has 1 empty cells"):
             exposed(log(clicked=[1, None, 0, 0]), tiny())
+        with pytest.raises(DataError, match="column 'query' has 2 empty cells"):
+            exposed(log(query=["x", None, "x", None]), tiny())
+        with pytest.raises(DataError, match="column 'query' has 1 empty cells"):
+            exposed(log(query=[1.0, 2.0, 1.0, float("nan")]), tiny())
+        with pytest.raises(DataError, match="column 'bought' has 1 empty cells"):
+            exposed(log(bought=[1, 0, None, 0]), tiny(), conversion="bought")
+        with pytest.raises(DataError, match=r"column 'time' holds string; timestamps, dates, or microseconds"):
+            exposed(log(time=["2024-01-01"] * 4), tiny())
+        with pytest.raises(DataError, match="column 'time' holds double that are no microseconds"):
+            exposed(log(time=[1.0, float("inf"), 2.0, 3.0]), tiny())
+        with pytest.raises(DataError, match="column 'when' holds bool"):
+            exposed(log(when=[True, False, None, None]), tiny(), converted_at="when")
+        with pytest.raises(DataError, match=r"column 'at' holds timestamp\[us\]; true and false"):
+            exposed(log(at=pa.array([1, 2, 3, 4], pa.timestamp("us"))), tiny(), click="at")
+        for more in ({}, {"converted_at": "time"}):
+            with pytest.raises(DataError, match="no exposures came"):
+                exposed(log().slice(0, 0), tiny(), **more)  # type: ignore[arg-type]
         with pytest.raises(DataError, match="other numbers than 1 and 0"):
             exposed(log(clicked=[1, 2, 0, 0]), tiny())
         with pytest.raises(DataError, match="1 exposures are of items that are not in the catalogue"):
@@ -148,14 +232,55 @@ class TestRated:
 class TestSampled:
     def test_what_was_used_by_then_is_no_negative(self, world: Dataset) -> None:
         found = sampled(world, 30, run=Run(seed=0))
-        past, owner = found.candidates.queries.histories, found.candidates.owner()
-        had = {(int(a), int(b)) for a, b in zip(past.owner(), past.item, strict=True)}
         negatives = found.label == 0
-        assert not any(
-            (int(a), int(b)) in had for a, b in zip(owner[negatives], found.candidates.item[negatives], strict=True)
+        assert not had(found)[negatives].any()
+        assert negatives.sum() > 10 * len(found.candidates.queries)
+
+    def test_what_comes_again_is_no_answer_or_what_was_used_may_be_drawn(self, world: Dataset) -> None:
+        """Each person uses an item for the first time once; all later events on it are repeats."""
+        past = world.histories
+        first = len({*zip(past.owner().tolist(), past.item.tolist(), strict=True)})
+        assert first < 0.9 * world.n_events
+        without, everything = (sampled(world, 10, repeats=how, max_history=10**6) for how in ("exclude", "allow"))  # type: ignore[arg-type]
+        assert without.label.sum() == len(without.candidates.queries) == first
+        assert everything.label.sum() == len(everything.candidates.queries) == world.n_events
+        for found, of_answers, of_drawn in ((without, False, False), (everything, True, True)):
+            used = had(found)
+            assert used[found.label == 1].any() == of_answers
+            assert used[found.label == 0].any() == of_drawn
+        answer = np.repeat(
+            everything.candidates.item[everything.candidates.offsets[:-1]], everything.candidates.lengths
         )
-        assert found.label.sum() == world.n_events
-        assert negatives.sum() > 10 * world.n_events
+        assert ((everything.candidates.item == answer) == (everything.label == 1)).all()
+
+    def test_where_repeats_are_drawn_too_what_was_used_is_as_likely_as_it_is(self, world: Dataset) -> None:
+        """The share of answers among weighed rows is that among all pairs of an event and an item, used before or not;
+        a ranker that is told which were used says it."""
+        found = sampled(world, 40, repeats="allow", max_history=10**6)
+        assert found.weight is not None
+        used, past = had(found), found.candidates.queries.histories
+        n_used = sum(len({*past.of(at).tolist()}) for at in range(len(past)))
+        again = int((used & (found.label == 1)).sum())
+        shares = {
+            True: again / n_used,
+            False: (world.n_events - again) / (world.n_events * world.n_items - n_used),
+        }
+        ranker = Logistic().fit(found.rows(Features(families="pair").fit(world)))
+        said = ranker.predict(found.rows(Features(families="pair").fit(world)).features)
+        for told, share in shares.items():
+            rows = used == told
+            assert np.average(found.label[rows], weights=found.weight[rows]) == pytest.approx(share, rel=0.02)
+            assert np.average(said[rows], weights=found.weight[rows]) == pytest.approx(share, rel=0.15)
+
+    @pytest.mark.parametrize("by", ["uniform", "popularity"])
+    def test_weights_stand_for_all_items_but_the_answer_where_repeats_are_allowed(
+        self, by: str, world: Dataset
+    ) -> None:
+        found = sampled(world, 40, by=by, repeats="allow")  # type: ignore[arg-type]
+        assert found.weight is not None
+        total = np.bincount(found.candidates.owner(), found.weight * (found.label == 0))
+        assert total.mean() == pytest.approx(world.n_items - 1, rel=0.02)
+        assert (found.weight[found.label == 1] == 1).all()
 
     @pytest.mark.parametrize("by", ["uniform", "popularity"])
     def test_weights_stand_for_all_that_was_not_used(self, by: str, world: Dataset) -> None:
@@ -173,3 +298,7 @@ class TestSampled:
     def test_mistakes(self, world: Dataset) -> None:
         with pytest.raises(ConfigError, match="n_negatives=0 came"):
             sampled(world, 0)
+        with pytest.raises(ConfigError, match="unknown repeats 'keep'"):
+            sampled(world, repeats="keep")  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="unknown by 'places'"):
+            sampled(world, by="places")  # type: ignore[arg-type]

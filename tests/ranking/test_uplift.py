@@ -245,7 +245,9 @@ class TestKnownAnswers:
         assert plain.expected(self.asked())[0] == pytest.approx([0.4, 0.5636], abs=0.003)
 
 
-def test_folds_have_like_outcomes_and_no_row_is_told_by_who_learnt_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_have_like_outcomes_and_each_row_stops_one_that_has_not_learnt_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen: list[tuple[AnyArray, AnyArray]] = []
 
     class Spy(Cells):

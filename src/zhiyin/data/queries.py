@@ -223,16 +223,20 @@ def _column(queries: Sequence[Query], name: str, empty: float, dtype: Any) -> An
 def _told(queries: Sequence[Query], name: str) -> AnyArray:
     """(n_queries,) a column of the contexts, where a value may be a list; None where a query does not have it."""
     values = [query.context.get(name) for query in queries]
-    if not any(isinstance(one, (set, frozenset)) or _is_list(one) for one in values):
-        return np.array(values)
+    kinds = {float if type(one) is int else type(one) for one in values if one is not None}
+    if len(kinds) <= 1 and not kinds & {list, tuple, set, frozenset, np.ndarray}:
+        return np.array(values)  # of several types it would make texts of numbers, by what stands beside them
     found = np.empty(len(values), object)
     for at, one in enumerate(values):
-        found[at] = sorted(one, key=str) if isinstance(one, (set, frozenset)) else list(one) if _is_list(one) else one
+        found[at] = _listed(one)
     return found
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple, np.ndarray))
+def _listed(value: Any) -> Any:
+    """Several values as a list; anything else as it is."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return list(value) if isinstance(value, (list, tuple, np.ndarray)) else value
 
 
 def _kinds(queries: Sequence[Query], kinds: Sequence[str]) -> AnyArray | None:

@@ -185,8 +185,11 @@ def item_rates(exposures: Exposures, folds: int = 5, seed: int = 0) -> Callable[
     """A simple model of rewards: what an item earns at a place, told of each exposure by the others.
 
     An item's rate is what it earned over what its places would have earned of an average item, with a prior of one
-    average reward; times what the place earns. Owners are parted into `folds`, and each part is told by the others
-    (cross-fitting; Chernozhukov et al. 2018), so that no exposure tells of itself.
+    average reward; times what the place earns. Where some rewards are below 0, as margins may be, no such ratio has a
+    meaning: then it is what the place earns, plus what the item earns beside it, each drawn to the mean of all by as
+    much as its noise (James & Stein 1961; variances by moments), within the range of what was earned. Owners are parted
+    into `folds`, and each part is told by the others (cross-fitting; Chernozhukov et al. 2018), so that no exposure
+    tells of itself.
 
     Returns:
         A function from a slice of exposures to expected rewards (m, n_items).
@@ -200,30 +203,76 @@ def item_rates(exposures: Exposures, folds: int = 5, seed: int = 0) -> Callable[
     who = np.arange(n) if owner is None else owner
     part = np.random.default_rng([seed, 3]).integers(0, folds, int(who.max()) + 1)[who]
     place = np.zeros(n, np.int64) if exposures.position is None else exposures.position - 1
-    rates = np.empty((folds, exposures.n_items))
-    places = np.empty((folds, int(place.max()) + 1))
-    for fold in range(folds):
-        others = part != fold
-        rates[fold], places[fold] = _rates(exposures, place, others if others.any() else ~others)
+    models = [_Rates.of(exposures, place, others if (others := part != at).any() else ~others) for at in range(folds)]
 
     def rows(block: slice) -> AnyArray:
-        found: AnyArray = rates[part[block]] * places[part[block], place[block]][:, None]
+        found = np.empty((len(part[block]), exposures.n_items))
+        for at, model in enumerate(models):
+            own = part[block] == at
+            found[own] = model(place[block][own])
         return found
 
     return rows
 
 
-def _rates(exposures: Exposures, place: AnyArray, rows: AnyArray) -> tuple[DoubleVector, DoubleVector]:
-    """What each item earns beside an average one, and what an average one earns at each place, by some rows."""
-    item, reward, at = exposures.item[rows], exposures.reward[rows], place[rows]
-    n_places = int(place.max()) + 1
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rates:
+    """What items earn, by some rows of a log."""
+
+    item: DoubleVector
+    """(n_items,) what each earns beside an average one: times that, or more than that."""
+    place: DoubleVector
+    """(n_places,) what an average one earns at each."""
+    limits: tuple[float, float] | None
+    """The least and the most that was earned, where items add to places; None where they multiply."""
+
+    @classmethod
+    def of(cls, exposures: Exposures, place: AnyArray, rows: AnyArray) -> _Rates:
+        item, reward, at = exposures.item[rows], exposures.reward[rows], place[rows]
+        n_places = int(place.max()) + 1
+        if reward.min() >= 0:
+            return cls(*_multiplied(item, reward, at, exposures.n_items, n_places), None)
+        mean = float(reward.mean())
+        of_place = mean + _drawn(at, reward - mean, n_places)
+        of_item = _drawn(item, reward - of_place[at], exposures.n_items)
+        return cls(of_item, of_place, (float(reward.min()), float(reward.max())))
+
+    def __call__(self, place: AnyArray) -> AnyArray:
+        """(m, n_items) what each item earns at places (m,)."""
+        base = self.place[place][:, None]
+        found: AnyArray = base * self.item if self.limits is None else np.clip(base + self.item, *self.limits)
+        return found
+
+
+def _drawn(group: AnyArray, value: DoubleVector, n_groups: int) -> DoubleVector:
+    """(n_groups,) the mean of each group, drawn to 0 by its noise: times t / (t + s / n), of n values.
+
+    t is the variance of groups and s that within them, by moments (Searle, Casella & McCulloch 1992).
+    """
+    n, total = np.bincount(group, minlength=n_groups).astype(float), np.bincount(group, value, n_groups)
+    mean = total / np.maximum(n, 1)
+    there, size = int((n > 0).sum()), float(n.sum())
+    free, even = size - there, size - float((n**2).sum()) / size
+    if not (free > 0 and even > 0):
+        return np.zeros(n_groups)
+    within = float(((value - mean[group]) ** 2).sum()) / free
+    grand = float(total.sum()) / size
+    between = max(0.0, (float((n * (mean - grand) ** 2).sum()) - (there - 1) * within) / even)
+    noise = within + n * between
+    return np.asarray(np.divide(total * between, noise, out=np.zeros(n_groups), where=noise > 0), np.float64)
+
+
+def _multiplied(
+    item: AnyArray, reward: DoubleVector, at: AnyArray, n_items: int, n_places: int
+) -> tuple[DoubleVector, DoubleVector]:
+    """What each item earns as a multiple of an average one, and what an average one earns at each place."""
     mean = float(reward.mean())
     shown = np.bincount(at, minlength=n_places)
     earned = np.bincount(at, reward, n_places)
-    prior = 1 / abs(mean) if mean else 1.0  # so many exposures earn one
+    prior = 1 / mean if mean else 1.0  # so many exposures earn one
     of_place = (earned + mean * prior) / (shown + prior)
-    wanted = np.bincount(item, of_place[at], exposures.n_items)
-    found = np.bincount(item, reward, exposures.n_items)
+    wanted = np.bincount(item, of_place[at], n_items)
+    found = np.bincount(item, reward, n_items)
     scale = mean * prior if mean else 1.0
     return (found + scale) / (wanted + scale), of_place
 

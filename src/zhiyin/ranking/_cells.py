@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from zhiyin.arrays import BoolVector, DoubleVector, LongVector
+from zhiyin.arrays import BoolVector, DoubleVector, IntVector, LongVector
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._columns import column_of, is_list
@@ -20,6 +24,7 @@ class Cells:
     """The values of a column of texts, or of lists of them."""
 
     names: list[str]
+    """In the order of letters, so that `places_in` finds one."""
     of: sparse.csr_array
     """(n_rows, n_names) bool."""
 
@@ -39,10 +44,13 @@ class Cells:
         texts = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
         known = np.asarray(pc.fill_null(pc.not_equal(texts, ""), False))
         coded = texts.filter(pa.array(known)).dictionary_encode()
-        parts = (np.ones(int(known.sum()), bool), (rows[known], np.asarray(coded.indices)))
-        found = sparse.csr_array(parts, shape=(n, len(coded.dictionary)))
+        order = np.asarray(pc.sort_indices(coded.dictionary))
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order))
+        parts = (np.ones(int(known.sum()), bool), (rows[known], place[np.asarray(coded.indices)]))
+        found = sparse.csr_array(parts, shape=(n, len(order)))
         found.sum_duplicates()
-        return cls(coded.dictionary.to_pylist(), found)
+        return cls(coded.dictionary.take(order).to_pylist(), found)
 
     def known(self) -> BoolVector:
         """(n_rows,) which rows have any."""
@@ -52,6 +60,35 @@ class Cells:
         """(n_rows,) which rows have one of some values."""
         columns = [at for at, name in enumerate(self.names) if name in values]
         return np.asarray(self.of[:, columns].sum(1) > 0).ravel()
+
+
+def as_text(one: Any) -> str:
+    """A value as a category, as `Cells.read` writes it: 3, 3.0 and numpy's are "3", True is "true".
+
+    >>> [as_text(one) for one in (3, 3.0, 2.5, True, "phone")]
+    ['3', '3', '2.5', 'true', 'phone']
+    """
+    if isinstance(one, (bool, np.bool_)):
+        return "true" if one else "false"
+    if isinstance(one, (float, np.floating, Decimal)) and float(one).is_integer():
+        return str(int(one))
+    return str(one)
+
+
+def places_in(ordered: Sequence[str], texts: Sequence[str]) -> IntVector:
+    """(n,) the place of each of n texts among others in the order of letters, the last of equals; -1 for none.
+
+    By halving, so that nobody reads a million ids to find one, and no memory holds them twice.
+
+    >>> places_in(["alien", "matrix"], ["matrix", "who?"])
+    array([ 1, -1], dtype=int32)
+    """
+    found = np.full(len(texts), -1, np.int32)
+    for row, one in enumerate(map(str, texts)):
+        place = bisect_right(ordered, one) - 1
+        if place >= 0 and ordered[place] == one:
+            found[row] = place
+    return found
 
 
 def is_number(kind: pa.DataType) -> bool:

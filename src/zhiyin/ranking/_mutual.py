@@ -11,8 +11,8 @@ from scipy import sparse
 
 from zhiyin.arrays import AnyArray, BoolVector, IntVector
 from zhiyin.data.queries import Queries
-from zhiyin.ranking._cells import Cells
-from zhiyin.ranking._personal_rules import lines_of, told_of, values_of
+from zhiyin.ranking._cells import Cells, places_in
+from zhiyin.ranking._personal_rules import by_id, lines_of, told_of, values_of
 from zhiyin.ranking._rules import Held, Unsure, World
 
 Said = list[frozenset[str]]
@@ -40,7 +40,7 @@ class Mutual(Unsure):
     """The column of the ids whom a person has blocked: neither is offered to the other."""
     not_self: bool = True
     """Whether nobody is offered to themselves: the item whose id is that of the person who asks."""
-    holds = ("people", *(f"{what}_{part}" for part in PARTS for what in ("names", "of", "told")))
+    holds = ("ids", *(f"{what}_{part}" for part in PARTS for what in ("names", "of", "told")))
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -69,9 +69,9 @@ class Mutual(Unsure):
             found |= {f"names_{part}": cells.names, f"of_{part}": cells.of}
         if world.users is None:
             return found
-        beside = world.users.filter(pa.array(world.vocabulary.encode(world.users["user_id"]) < 0))
+        beside = by_id(world.users.filter(pa.array(world.vocabulary.encode(world.users["user_id"]) < 0)))
         told = {f"told_{part}": told_of(beside, column) for part, column in self._columns.items()}
-        return found | told | {"people": beside["user_id"].to_pylist()}
+        return found | told | {"ids": beside["user_id"].to_pylist()}
 
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """By what both say."""
@@ -94,11 +94,10 @@ class Mutual(Unsure):
         column = self._columns[part]
         given = queries.context.get(column) if column is not None else None
         context = [None] * len(queries) if given is None else list(given)
-        people = dict(zip(held["people"], held[f"told_{part}"], strict=True))
-        users = queries.users or ("",) * len(queries)
+        table = places_in(held["ids"], queries.users or ("",) * len(queries)).tolist()
         told = [
-            _cell(held, part, at) if at >= 0 else lines_of(people.get(user, ""))
-            for user, at in zip(users, row.tolist(), strict=True)
+            _cell(held, part, at) if at >= 0 else lines_of(held[f"told_{part}"], beside)
+            for at, beside in zip(row.tolist(), table, strict=True)
         ]
         said = [values_of(one) for one in context]
         if part == "blocks":
@@ -113,10 +112,12 @@ def _cell(held: Held, part: str, row: int) -> frozenset[str]:
 
 def _having(held: Held, part: str, said: Said) -> AnyArray:
     """(n_queries, n_items) which people of the catalogue have one of the values that each query says."""
-    of, number = held[f"of_{part}"], {name: at for at, name in enumerate(held[f"names_{part}"])}
-    pairs = [(at, number[one]) for at, each in enumerate(said) for one in each if one in number]
-    where = np.array(pairs, np.int64).reshape(-1, 2).T
-    wanted = sparse.csr_array((np.ones(len(pairs), np.int32), tuple(where)), shape=(len(said), len(number)))
+    of, names = held[f"of_{part}"], held[f"names_{part}"]
+    asked = np.repeat(np.arange(len(said)), [len(each) for each in said])
+    place = places_in(names, [one for each in said for one in each])
+    known = place >= 0
+    ones = np.ones(int(known.sum()), np.int32)
+    wanted = sparse.csr_array((ones, (asked[known], place[known])), shape=(len(said), len(names)))
     found: AnyArray = (wanted @ of.astype(np.int32).T).toarray() > 0
     return found
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import field_validator
 from scipy import sparse
 
@@ -16,7 +17,7 @@ from zhiyin.config import names, setting
 from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, unknown
-from zhiyin.ranking._cells import Cells
+from zhiyin.ranking._cells import Cells, as_text, places_in
 from zhiyin.ranking._rules import DAY, Held, Rule, Unsure, World
 
 
@@ -28,7 +29,7 @@ class Fits(Unsure):
     """The column of the catalogue, of texts or lists of them."""
     says: str | None = None
     """Where the person's values are: a name of a query's context, else a column of the users; by default `column`."""
-    holds = ("names", "of", "people", "told")
+    holds = ("names", "of", "ids", "told")
 
     @property
     def label(self) -> str:
@@ -45,7 +46,8 @@ class Fits(Unsure):
         found: Held = {"names": cells.names, "of": cells.of}
         if world.users is None:
             return found
-        return found | {"people": world.users["user_id"].to_pylist(), "told": told_of(world.users, self._says)}
+        users = by_id(world.users)
+        return found | {"ids": users["user_id"].to_pylist(), "told": told_of(users, self._says)}
 
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """By what each query says; the same values are looked up once."""
@@ -59,17 +61,23 @@ class Fits(Unsure):
     def _row(self, held: Held, said: frozenset[str], known: BoolVector) -> BoolVector:
         if not said:
             return np.full(len(known), self.keeps)
-        columns = [at for at, name in enumerate(held["names"]) if name in said]
-        fits = np.asarray(held["of"][:, columns].sum(1) > 0).ravel()
+        columns = places_in(held["names"], list(said))
+        fits = np.asarray(held["of"][:, columns[columns >= 0]].sum(1) > 0).ravel()
         return np.where(known, fits, self.keeps)
 
     def _said(self, held: Held, queries: Queries) -> list[frozenset[str]]:
         """What the context says of each query, else the table of users; nothing where neither does."""
         given = queries.context.get(self._says)
         context = [None] * len(queries) if given is None else list(given)
-        people = dict(zip(held["people"], held["told"], strict=True)) if queries.users is not None else {}
-        users = queries.users or ("",) * len(queries)
-        return [values_of(one) or lines_of(people.get(user, "")) for one, user in zip(context, users, strict=True)]
+        table = places_in(held["ids"], queries.users or ("",) * len(queries)).tolist()
+        return [values_of(one) or lines_of(held["told"], at) for one, at in zip(context, table, strict=True)]
+
+
+def by_id(users: pa.Table) -> pa.Table:
+    """A table of users in the order of their ids, so that `places_in` finds one; without those that have none."""
+    ids = users["user_id"].cast(pa.large_string())
+    users = users.set_column(users.column_names.index("user_id"), "user_id", ids).filter(pc.is_valid(ids))
+    return users.take(pc.sort_indices(users["user_id"]))
 
 
 def told_of(users: pa.Table, column: str | None) -> list[str]:
@@ -80,16 +88,16 @@ def told_of(users: pa.Table, column: str | None) -> list[str]:
     return ["\n".join(cells.names[at] for at in cells.of.indices[a:b]) for a, b in pairwise(cells.of.indptr)]
 
 
-def lines_of(told: str) -> frozenset[str]:
-    """The values of one user, of what `told_of` says."""
-    return frozenset(filter(None, told.split("\n")))
+def lines_of(told: Sequence[str], at: int) -> frozenset[str]:
+    """The values of user `at`, of what `told_of` says; none for -1, which nothing is told of."""
+    return frozenset(filter(None, told[at].split("\n"))) if at >= 0 else frozenset()
 
 
 def values_of(said: Any) -> frozenset[str]:
     """What a context says: a text, a number or true and false, or a list of them; None, NaN and blanks are nothing."""
     each = said if isinstance(said, (list, tuple, set, np.ndarray)) else [said]
-    texts = (str(one).lower() if isinstance(one, (bool, np.bool_)) else str(one) for one in each if not _nothing(one))
-    return frozenset(one.strip() for one in texts if one.strip())
+    texts = (as_text(one).strip() for one in each if not _nothing(one))
+    return frozenset(filter(None, texts))
 
 
 def _nothing(one: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
-from zhiyin.errors import LeakageError
+from zhiyin.errors import DataError, LeakageError
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
@@ -27,6 +28,8 @@ from zhiyin.splitting.user_holdout import UserHoldout
 if TYPE_CHECKING:
     from zhiyin.models.base import Recommender
     from zhiyin.ranking.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
 
 
 def timed(train: Dataset) -> bool:
@@ -83,9 +86,11 @@ def scored(pipeline: Pipeline, shown: Labelled, rows: int) -> Labelled:
     """What was shown, with the scores of the retrievers; so many queries are scored at once.
 
     Raises:
+        DataError: the pipeline knows none of the items.
         LeakageError: the retrievers have learnt from events of then or later.
     """
-    asked = replace(shown.candidates, queries=pipeline.encode(shown.candidates.queries))
+    shown = _translated(pipeline, shown)
+    asked = shown.candidates
     _check_blind(pipeline, asked.queries)
     columns: dict[str, AnyArray] = dict(asked.columns)
     starts = range(0, len(asked.queries), rows)
@@ -95,6 +100,25 @@ def scored(pipeline: Pipeline, shown: Labelled, rows: int) -> Labelled:
             [finite(one._score(some.queries)[some.owner(), some.item]) for some in blocks]
         )
     return replace(shown, candidates=replace(asked, columns=columns))
+
+
+def _translated(pipeline: Pipeline, shown: Labelled) -> Labelled:
+    """What was shown, in the numbers of the pipeline; items that it does not know are left out."""
+    number = pipeline.vocabulary.encode(shown.candidates.queries.items.ids)
+    known = number[shown.candidates.item] >= 0
+    if not known.any():
+        raise DataError(
+            f"{pipeline.name} knows none of the items of all {len(shown):,} exposures; teach it by a log of the items "
+            "that it was fitted on, with ids written alike"
+        )
+    if not known.all():
+        lost, total = int((~known).sum()), len(known)
+        logger.warning(
+            "%s does not know the items of %d of %d exposures; they teach nothing", pipeline.name, lost, total
+        )
+        shown = shown.keep(known)
+    found = shown.candidates
+    return replace(shown, candidates=replace(found, queries=pipeline.encode(found.queries), item=number[found.item]))
 
 
 def latest(shown: Labelled, share: float = 0.2) -> BoolVector:

@@ -219,17 +219,40 @@ def _steps(gains: AnyArray, costs: AnyArray) -> _Steps:
 
 
 def _taken(steps: _Steps, limit: float) -> LongVector:
-    """The numbers of the steps that are taken: in their order while the money lasts, then what still fits."""
+    """The numbers of the steps that are taken: in their order while the money lasts, then what still fits.
+
+    A pass over all that wait takes those up to the first that does not fit, and drops those that will not fit any more.
+    Most often two or three drop nearly all. Where one does not drop half, the rest is walked through one by one, so
+    that the time grows as the number of steps does.
+    """
     left, taken = limit * (1 + ROUNDING), []
-    waiting = np.arange(len(steps.cost))
-    while len(waiting):
+    waiting, before = np.arange(len(steps.cost)), np.inf
+    while 0 < len(waiting) <= before / 2:
+        before = len(waiting)
         sums = np.cumsum(steps.cost[waiting])
         n_fit = int(np.searchsorted(sums, left, side="right"))
         taken.append(waiting[:n_fit])
         left -= sums[n_fit - 1] if n_fit else 0.0
         rest = waiting[n_fit:]
         waiting = rest[_before_first(steps.cost[rest] > left, steps.person[rest])]
-    return np.sort(np.concatenate(taken)) if taken else waiting
+    taken.append(waiting[_walked(steps.cost[waiting], steps.person[waiting], left)])
+    return np.sort(np.concatenate(taken))
+
+
+def _walked(cost: DoubleVector, person: LongVector, left: float) -> BoolVector:
+    """(m,) which of the steps are taken one by one; sums are rounded as those of whole passes are."""
+    found, spent = np.zeros(len(cost), bool), 0.0
+    out: set[int] = set()
+    for at, (price, who) in enumerate(zip(cost.tolist(), person.tolist(), strict=True)):
+        if who in out:
+            continue
+        if price <= left < spent + price:
+            left, spent = left - spent, 0.0
+        if price > left:
+            out.add(who)
+        else:
+            found[at], spent = True, spent + price
+    return found
 
 
 def _before_first(dear: BoolVector, person: LongVector) -> BoolVector:

@@ -1,17 +1,21 @@
 """Chances that can be taken at their word: scores into chances, and how near chances are to what happened.
 
 A score orders; to bid with it, to weigh it with a price or to add it to another one, it must be a chance: of all that
-were given 0.2, a fifth happens. Both maps here rise with the score, so no order is lost.
+were given 0.2, a fifth happens. Neither map here falls where the score rises, so no order is turned; where a map is
+level, scores that differ become one chance. If the score tells nothing of what happened, or the opposite, all become
+their mean, which is logged.
 
 *Isotonic* (Zadrozny & Elkan, KDD 2002): the rising curve that is nearest to what happened (pool adjacent violators),
-straight between the middles of its steps. For validation parts of a thousand rows and more.
+straight between the middles of its steps and level beyond the first and the last of them. For validation parts of a
+thousand rows and more.
 
 *Platt* (Platt 1999; Lin, Lin & Weng, Machine Learning 2007): σ(a s + b), of the log-odds where scores are chances
-already. Two numbers, for small validation parts.
+already; a is 0 or more. Two numbers, for small validation parts.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -20,6 +24,8 @@ from scipy.special import expit, logit
 
 from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix
 from zhiyin.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 Method: TypeAlias = Literal["none", "isotonic", "platt"]
 
@@ -43,9 +49,16 @@ def learn(method: Method, score: AnyArray, label: AnyArray, weight: AnyArray | N
     if not 0 < found.sum() < len(found):
         raise DataError(f"all {len(found):,} validation labels are the same; chances cannot be calibrated on them")
     counts = np.ones(len(found)) if weight is None else np.asarray(weight, np.float64)
-    if method == "platt":
-        return _platt(np.asarray(score, np.float64), found, counts)
-    return _isotonic(np.asarray(score, np.float64), found, counts)
+    scores = np.asarray(score, np.float64)
+    learnt = (_platt if method == "platt" else _isotonic)(scores, found, counts)
+    level = learnt[0, 0] == 0 if method == "platt" else learnt.shape[1] == 1
+    if level and np.ptp(scores) > 0:
+        logger.warning(
+            "of %d validation rows what happened does not rise with the score: it says nothing, or the opposite; each "
+            "chance is the mean of all, and their order is lost",
+            len(found),
+        )
+    return learnt
 
 
 def apply(method: Method, learnt: FloatMatrix, score: AnyArray) -> DoubleVector:
@@ -73,7 +86,10 @@ def _isotonic(score: DoubleVector, label: DoubleVector, weight: DoubleVector) ->
 
 
 def _platt(score: DoubleVector, label: DoubleVector, weight: DoubleVector) -> FloatMatrix:
-    """Newton with halved steps; labels are drawn a little to the middle, as Platt does, so that all stays finite."""
+    """Newton with halved steps; labels are drawn a little to the middle, as Platt does, so that all stays finite.
+
+    Where the best slope is below 0, the best that is not is 0 (the loss is convex), with the mean of the labels.
+    """
     n = np.array([weight[label == 0].sum(), weight[label == 1].sum()])
     wanted = np.where(label == 1, (n[1] + 1) / (n[1] + 2), 1 / (n[0] + 2))
     middle, spread = score.mean(), float(score.std()) or 1.0
@@ -91,6 +107,8 @@ def _platt(score: DoubleVector, label: DoubleVector, weight: DoubleVector) -> Fl
         if loss - lower < 1e-12 * max(1.0, abs(loss)):
             break
         found, loss = found - size * step, lower
+    if found[0] <= 0:
+        return np.array([[0.0], [logit(np.average(wanted, weights=weight))]])
     return np.array([[found[0] / spread], [found[1] - found[0] * middle / spread]])
 
 

@@ -13,23 +13,28 @@ nothing, and are counted.
 
 *Drawn negatives have a weight.* Each stands for as many items as it was drawn for, 1 / (n times its chance to be
 drawn), so that chances are those of an event among all items, and not among the few that were drawn.
+
+*What was used before* is a matter of its own: either it is no candidate at all, neither as an answer nor drawn, or it
+may be both. Were it an answer alone, a ranker would learn that what was used once is certain to come again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from zhiyin.arrays import AnyArray, BoolVector, FloatVector, IntVector, LongVector, offsets_of
+from zhiyin.arrays import AnyArray, BoolVector, FloatVector, LongVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError, unknown
+from zhiyin.ranking._cells import is_number
 from zhiyin.ranking._events import EventsByKey
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.rankers.base import Rows
@@ -51,13 +56,19 @@ class Labelled:
     weight: FloatVector | None = None
     outcomes: Mapping[str, FloatVector] = field(default_factory=dict)
     unripe: int = 0
-    """Rows that were left out, as it was too early to know."""
+    """Rows of the whole log that were left out, as it was too early to know; so also of a part of the others."""
 
     def __len__(self) -> int:
         return len(self.label)
 
     def rows(self, features: Features) -> Rows:
-        """With their features, made in blocks."""
+        """With their features, made in blocks.
+
+        Raises:
+            DataError: there are no rows.
+        """
+        if not len(self):
+            raise DataError("no rows are there to make features of; look at what was left out (`between`, `start`)")
         n = len(self.candidates.queries)
         parts = [
             features.table(self.candidates.slice(start, min(n, start + QUERIES_AT_ONCE)))
@@ -68,15 +79,21 @@ class Labelled:
     def between(self, start: int, stop: int) -> Labelled:
         """The rows of queries whose moment is from `start` to before `stop`, in microseconds since 1970."""
         now = self.candidates.now()
-        return self._of((now >= start) & (now < stop))
+        return self.keep(np.repeat((now >= start) & (now < stop), self.candidates.lengths))
 
-    def _of(self, queries: BoolVector) -> Labelled:
-        kept = np.repeat(queries, self.candidates.lengths)
-        columns = {name: column[kept] for name, column in self.candidates.columns.items()}
+    def keep(self, rows: BoolVector) -> Labelled:
+        """Some of the rows; a query of which none is left is left out."""
         found = self.candidates
-        taken = Candidates(found.queries.take(queries), offsets_of(found.lengths[queries]), found.item[kept], columns)
-        outcomes = {name: column[kept] for name, column in self.outcomes.items()}
-        return Labelled(taken, self.label[kept], None if self.weight is None else self.weight[kept], outcomes)
+        lengths = np.bincount(found.owner()[rows], minlength=len(found.queries))
+        left = lengths > 0
+        columns = {name: column[rows] for name, column in found.columns.items()}
+        return replace(
+            self,
+            candidates=Candidates(found.queries.take(left), offsets_of(lengths[left]), found.item[rows], columns),
+            label=self.label[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            outcomes={name: column[rows] for name, column in self.outcomes.items()},
+        )
 
 
 def exposed(
@@ -93,28 +110,30 @@ def exposed(
     """Labels of a log of exposures: "click", and "conversion" where the log tells of it.
 
     Args:
-        log: a row for each exposure, with `user_id`, `item_id`, `time` (microseconds since 1970) and `click`; rows of
-            one `query`, or else of one person and moment, are one list, asked for at its first moment. Further columns
-            are for features of context.
+        log: a row for each exposure, with `user_id`, `item_id`, `time` and `click`; rows of one `query`, or else of one
+            person and moment, are one list, asked for at its first moment. Times are timestamps (of UTC, where they
+            say no zone), dates (the day's first moment), or microseconds since 1970. Of an item that is twice in a list
+            each row teaches by itself; it is warned of, but where `position` tells them apart. Further columns are for
+            features of context.
         dataset: the events until then, whose items and users are meant.
         click: the column that says whether it was clicked.
         conversion: the column that says whether it led to a conversion.
-        converted_at: the column of when it did, in microseconds since 1970, empty where it did not; instead of
-            `conversion`.
+        converted_at: the column of when it did, as `time` is told, empty where it did not; instead of `conversion`. A
+            date counts where any moment of that day does.
         window: a conversion counts for so many days after the exposure; without `converted_at` it has no use.
-        ends: when the log was taken; by default its last moment.
+        ends: when the log was taken, in microseconds since 1970; by default its last moment.
         max_history: the latest events of a person that are kept.
 
     Raises:
-        DataError: a column is missing, has empty cells, an item is not in the catalogue, or a list is of two people.
+        DataError: no rows came, a column is missing, has empty cells or holds no times, an item is not in the
+            catalogue, a list is of two people, or all is too young.
+        ConfigError: both columns of conversions are given.
     """
+    if conversion is not None and converted_at is not None:
+        raise ConfigError("give either the column of conversions or that of their times, not both")
     named = ["user_id", "item_id", "time", click, *(name for name in (conversion, converted_at) if name)]
-    for name in named:
-        if name not in log.column_names:
-            raise DataError(unknown("column of exposures", name, log.column_names))
-    for name in named[:4]:
-        if log[name].null_count:
-            raise DataError(f"column {name!r} has {log[name].null_count:,} empty cells; each exposure needs a value")
+    _check(log, named, converted_at)
+    log = log.set_column(log.column_names.index("time"), "time", _moments(log, "time"))
     log, query, moment = _list_by_list(log)
     time = _times(log)
     ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, ends)
@@ -135,7 +154,9 @@ def exposed(
     early = int((~ripe).sum())
     if early:
         logger.info("%d of %d exposures are younger than %g days: too early to know", early, len(ripe), window)
-    return Labelled(Candidates(queries, offsets, item, columns), found["click"], None, found, early)
+    candidates = Candidates(queries, offsets, item, columns)
+    _say_twice(candidates, found["click"])
+    return Labelled(candidates, found["click"], None, found, early)
 
 
 def rated(dataset: Dataset, threshold: float, *, max_history: int = 200, start: int | None = None) -> Labelled:
@@ -168,6 +189,7 @@ def sampled(
     n_negatives: int = 20,
     *,
     by: Literal["uniform", "popularity"] = "uniform",
+    repeats: Literal["exclude", "allow"] = "exclude",
     max_history: int = 200,
     start: int | None = None,
     run: Run | None = None,
@@ -176,17 +198,21 @@ def sampled(
 
     Args:
         dataset: with times.
-        n_negatives: so many items are drawn for each event; one that the person has used by then, or that is the
-            event's own, is left out.
+        n_negatives: so many items are drawn for each event; the event's own is left out.
         by: all items alike, or by their events (with 1 added).
+        repeats: of what a person has used by then, "exclude" leaves out the events and the drawn items, so that chances
+            are those among what is new to the person; "allow" keeps both, so that they are those among all items.
         max_history: the latest events of a person that are kept.
         start: events before this moment are history alone, in microseconds since 1970.
         run: the seed.
 
     Raises:
         DataError: times are not known.
-        ConfigError: no negatives are wanted.
+        ConfigError: no negatives are wanted, or `by` or `repeats` is another.
     """
+    for name, told, known in (("by", by, ("uniform", "popularity")), ("repeats", repeats, ("exclude", "allow"))):
+        if told not in known:
+            raise ConfigError(unknown(name, told, known))
     if n_negatives < 1:
         raise ConfigError(f"n_negatives={n_negatives} came; 1 or more is expected")
     dataset.need("time", "sampled")
@@ -194,6 +220,8 @@ def sampled(
     assert past.time is not None
     place = np.flatnonzero(past.time >= (np.iinfo(np.int64).min if start is None else start))
     place = place[np.argsort(past.time[place], kind="stable")]
+    if repeats == "exclude":
+        place = place[~_used(dataset, place, past.item[place][:, None])[:, 0]]
     n = len(place)
     queries = until(dataset, past.owner()[place], past.time[place], max_history)
     chance = np.ones(dataset.n_items) if by == "uniform" else dataset.popularity + 1.0
@@ -202,7 +230,9 @@ def sampled(
     item = np.concatenate([past.item[place][:, None], drawn], 1)
     weight = np.concatenate([np.ones((n, 1)), 1 / (n_negatives * chance[drawn])], 1)
     kept = np.ones(item.shape, bool)
-    kept[:, 1:] = (drawn != item[:, :1]) & ~_used(dataset, past.owner()[place], past.time[place], drawn)
+    kept[:, 1:] = drawn != item[:, :1]
+    if repeats == "exclude":
+        kept[:, 1:] &= ~_used(dataset, place, drawn)
     label = np.zeros(item.shape, np.float32)
     label[:, 0] = 1
     candidates = Candidates(queries, offsets_of(kept.sum(1)), item[kept])
@@ -229,18 +259,31 @@ def until(dataset: Dataset, users: AnyArray, moments: LongVector, max_history: i
     return Queries(Histories.of_lengths(kept, **columns), dataset.items, moments, names, kinds=dataset.kinds)
 
 
-def _used(dataset: Dataset, users: IntVector, moments: LongVector, items: AnyArray) -> BoolVector:
-    """(n, m) whether each user had used each item before each moment."""
+def _used(dataset: Dataset, events: LongVector, items: AnyArray) -> BoolVector:
+    """(n, m) whether the person of each event had used each item before it."""
     past, n_items = dataset.histories, dataset.n_items
     assert past.time is not None
     pair = past.owner().astype(np.int64) * n_items + past.item
     order = np.lexsort((past.time, pair))
     pairs, first = np.unique(pair[order], return_index=True)
     times = past.time[order][first]
-    wanted = users.astype(np.int64)[:, None] * n_items + items
+    wanted = past.owner()[events].astype(np.int64)[:, None] * n_items + items
     at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    found: BoolVector = (pairs[at] == wanted) & (times[at] < moments[:, None])
+    found: BoolVector = (pairs[at] == wanted) & (times[at] < past.time[events][:, None])
     return found
+
+
+def _check(log: pa.Table, named: list[str], converted_at: str | None) -> None:
+    """Refuse a log without rows or one of the named columns, or with empty cells in them; all may be not converted."""
+    for name in named:
+        if name not in log.column_names:
+            raise DataError(unknown("column of exposures", name, log.column_names))
+    if not log.num_rows:
+        raise DataError("no exposures came; a log needs one row at least")
+    for name in (*named, "query"):
+        empty = pc.sum(pc.is_null(log[name], nan_is_null=True)).as_py() if name in log.column_names else 0
+        if empty and name != converted_at:
+            raise DataError(f"column {name!r} has {empty:,} empty cells; each exposure needs a value")
 
 
 def _outcomes(
@@ -256,11 +299,10 @@ def _outcomes(
     found: dict[str, AnyArray] = {"click": _truth(log, click)}
     ripe = np.ones(len(time), bool)
     if converted_at is not None:
-        if conversion is not None:
-            raise ConfigError("give either the column of conversions or that of their times, not both")
-        when = np.asarray(log[converted_at].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-        late = when - time
-        found["conversion"] = (late >= 0) & (late <= window * DAY)  # false for NaN
+        when = _moments(log, converted_at)
+        late = np.asarray(pc.fill_null(when, 0)) - time
+        least = 1 - DAY if pa.types.is_date(log[converted_at].type) else 0  # of a day nobody knows the hour
+        found["conversion"] = np.asarray(pc.is_valid(when)) & (late >= least) & (late <= window * DAY)
         ripe = time + window * DAY <= (int(time.max()) if ends is None else ends)
     elif conversion is not None:
         found["conversion"] = _truth(log, conversion)
@@ -271,7 +313,7 @@ def _truth(log: pa.Table, name: str) -> AnyArray:
     """A column of true and false, or of 1 and 0."""
     try:
         found = np.asarray(log[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"column {name!r} holds {log[name].type}; true and false, or 1 and 0, are expected") from error
     if not np.isin(found, (0, 1)).all():
         raise DataError(f"column {name!r} holds other numbers than 1 and 0; say what happened, and not how much")
@@ -297,8 +339,47 @@ def _list_by_list(log: pa.Table) -> tuple[pa.Table, LongVector, LongVector]:
     return log.take(pa.array(order)), rank[key[order]], start[key[order]]
 
 
+def _say_twice(shown: Candidates, click: FloatVector) -> None:
+    """Warn of lists that hold an item more than once, but at places that are told apart."""
+    pair = shown.owner().astype(np.int64) * len(shown.queries.items) + shown.item
+    if "position" in shown.columns:
+        place = np.unique(shown.columns["position"].astype(str), return_inverse=True)[1]
+        pair = pair * (int(place.max(initial=0)) + 1) + place
+    again = len(pair) - len(np.unique(pair))
+    if again:
+        logger.warning(
+            "%d of %d exposures are of an item that is in the same list already, and %d items of lists were both "
+            "clicked and not; each row teaches by itself: if a click is a row of its own, join it to its exposure",
+            *(again, len(pair), len(np.intersect1d(pair[click > 0], pair[click == 0]))),
+        )
+
+
+def _moments(log: pa.Table, name: str) -> pa.ChunkedArray:
+    """(n,) a column of times in whole microseconds since 1970, null where it has none.
+
+    Raises:
+        DataError: it holds no times.
+    """
+    column, kind = log[name], log[name].type
+    try:
+        if pa.types.is_date(kind):
+            column = column.cast(pa.timestamp("us"))
+        elif pa.types.is_timestamp(kind):
+            column = column.cast(pa.timestamp("us", kind.tz), safe=kind.unit != "ns")
+        elif pa.types.is_floating(kind):
+            column = pc.if_else(pc.is_nan(column), None, pc.floor(column))
+        elif not (is_number(kind) or pa.types.is_null(kind)):
+            raise DataError(
+                f"column {name!r} holds {kind}; timestamps, dates, or microseconds since 1970 are expected: cast it "
+                "to one of them first"
+            )
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {name!r} holds {kind} that are no microseconds since 1970 ({error})") from error
+
+
 def _times(log: pa.Table) -> LongVector:
-    return np.asarray(log["time"].cast(pa.int64()).to_numpy(), np.int64)
+    return np.asarray(log["time"].to_numpy(), np.int64)
 
 
 def _coded(column: pa.ChunkedArray) -> LongVector:

@@ -156,8 +156,12 @@ class Pipeline(Recommender):
         self.__dict__["threaded"] = all(one.threaded for one in self.retrievers)  # a class variable of other models
 
     def _taught(self, made: Ranker, parts: Sequence[tuple[Rows, Rows]], run: Run) -> Ranker:
-        """The ranker, taught by the rows of each cut."""
-        rows, held = (Rows.join([one[side] for one in parts]) for side in (0, 1))
+        """The ranker, taught by the rows of each cut.
+
+        One that reads histories has vectors of the last cut's retriever, which knows those who are asked in others.
+        """
+        rows = Rows.join([one[0] for one in parts])
+        held = parts[-1][1] if made.reads_histories else Rows.join([one[1] for one in parts])
         try:
             return made.fit(rows, held, run)
         except DataError as error:
@@ -190,7 +194,7 @@ class Pipeline(Recommender):
 
         Raises:
             NotFittedError: before `fit`.
-            DataError: the rows teach nothing; see `Ranker.fit`.
+            DataError: the rows teach nothing (see `Ranker.fit`), or all are of items that it was not fitted on.
             LeakageError: the retrievers have learnt from events of then or later, so their scores know the answers.
         """
         run = run or Run()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,7 +63,8 @@ class FeatureTable:
         """From plain columns, each row a query of its own; for logs that come as one table.
 
         Args:
-            columns: (n,) each; numbers with NaN, or None, where nothing is known, or texts.
+            columns: (n,) each; numbers with NaN, or None, where nothing is known, or texts. A column of Python objects
+                is of numbers if all are that it knows, and of texts if it knows none.
             texts: the columns that are categories although they hold numbers.
             buckets: categories are hashed into so many, so that tables need no vocabulary and fit to each other.
 
@@ -73,12 +76,12 @@ class FeatureTable:
             raise DataError(f"columns of {sorted(lengths) or 'no'} rows came; some of one length are expected")
         values, sizes = [], {}
         for name, column in columns.items():
-            if name in texts or column.dtype.kind in "OUS":
+            numbers = None if name in texts else _numbers(column)
+            if numbers is None:
                 sizes[name] = buckets
                 place = hashed(column, buckets).astype(np.float32)
-                values.append(np.where(place < 0, np.nan, place))
-            else:
-                values.append(column.astype(np.float32))
+                numbers = np.where(place < 0, np.float32(np.nan), place)
+            values.append(numbers)
         return cls(tuple(columns), np.stack(values, 1), sizes, np.arange(lengths.pop() + 1))
 
     @classmethod
@@ -125,6 +128,18 @@ class FeatureTable:
         places = [self.names.index(name) for name in wanted]
         sizes = {name: size for name, size in self.sizes.items() if name in wanted}
         return replace(self, names=tuple(wanted), values=self.values[:, places], sizes=sizes)
+
+
+def _numbers(column: AnyArray) -> AnyArray | None:
+    """(n,) float32 a column of numbers, NaN where nothing is known; None where it is of something else."""
+    if column.dtype.kind != "O":
+        return None if column.dtype.kind in "US" else column.astype(np.float32)
+    known = np.array([one is not None for one in column], bool)
+    if not known.any() or not all(isinstance(one, (Real, np.bool_, Decimal)) for one in column[known]):
+        return None
+    found = np.full(len(column), np.nan, np.float32)
+    found[known] = [float(one) for one in column[known]]
+    return found
 
 
 class FamilyChoice(Config):

@@ -126,7 +126,7 @@ def _said(column: Column, values: AnyArray) -> tuple[BoolVector, AnyArray]:
         try:
             found[at] = float(one)
         except (TypeError, ValueError):
-            raise DataError(f"context {column.name!r} says {one!r}; a number, or None, is expected") from None
+            raise DataError(f"context {column.name!r} says {str(one)!r}; a number, or None, is expected") from None
     return given, found
 
 

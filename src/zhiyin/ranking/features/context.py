@@ -11,6 +11,7 @@ from pydantic import field_validator
 from zhiyin.arrays import AnyArray
 from zhiyin.config import Config, names, setting
 from zhiyin.errors import DataError
+from zhiyin.ranking._cells import as_text
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
 
@@ -21,7 +22,7 @@ class ContextConfig(Config):
     numbers: tuple[str, ...] = ()
     """Names of what is a number: of a query's context, or columns of candidates."""
     texts: tuple[str, ...] = ()
-    """Names of what is a category, the same; values are told apart by their hash."""
+    """Names of what is a category, the same; values are told apart by their hash, 3 and 3.0 and "3" being one."""
     buckets: int = setting(1024, ge=2, le=1_000_000)
     """Into so many buckets the values of a category are hashed; two in one bucket are one."""
 
@@ -57,10 +58,14 @@ class Context(Family):
 def hashed(values: AnyArray, buckets: int) -> AnyArray:
     """(n,) int32 the bucket of each value, the same on any machine; -1 for None and NaN.
 
+    A value is what it says, whatever its type: a column of whole numbers comes as floats where one is not known.
+
     >>> hashed(np.array(["phone", None, "phone"]), 100).tolist()
     [75, -1, 75]
+    >>> hashed(np.array([3.0, np.nan]), 100)[0] == hashed(np.array([3]), 100)[0]
+    np.True_
     """
-    told = [None if one is None or one != one else str(one) for one in values.tolist()]
+    told = [one if type(one) is str else None if one is None or one != one else as_text(one) for one in values.tolist()]
     number = {one: _bucket(one, buckets) for one in set(told) if one is not None}
     return np.array([-1 if one is None else number[one] for one in told], np.int32)
 

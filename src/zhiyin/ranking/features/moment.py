@@ -1,4 +1,4 @@
-"""When it is asked: the hour and the day of the week, as numbers and as what is special of this item at that time."""
+"""When it is asked: the hour, the day of the week and the month, as numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MomentConfig(Config):
 
 
 class Moment(Family):
-    """Hour and weekday of the query, in UTC; NaN where the moment is not known."""
+    """Hour (0 to 23), weekday (0 is Monday) and month of the query, in UTC; NaN where the moment is not known."""
 
     config: MomentConfig
 

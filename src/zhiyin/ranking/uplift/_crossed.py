@@ -1,4 +1,8 @@
-"""One ranker for each fold, learnt from the other folds and stopped on its own: no row is told of by who learnt it."""
+"""One ranker for each fold, learnt from the other folds and stopped on its own, and all of them as one.
+
+Each row stops the one ranker that has not learnt from it. Afterwards all speak together, of any row; of one that they
+were made of, all but one know the outcome. What is said of such rows flatters, so others are to be judged.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +58,7 @@ class Crossed:
         return cls(made)
 
     def predict(self, features: FeatureTable) -> DoubleVector:
-        """(n,) the mean of all."""
+        """(n,) the mean of all, also of rows that most of them have learnt from."""
         return np.asarray(np.mean([one.predict(features) for one in self.parts], axis=0), np.float64)
 
     def save(self, folder: Path) -> None:

@@ -5,7 +5,9 @@ folds, weights by propensity, saving and loading are here, once.
 
 *Folds.* Each thing is learnt by several rankers, each from all folds but one, on which it stops (cross-fitting;
 Chernozhukov et al. 2018); what they say is averaged. Averages of models that differ by a part of their rows err less
-than one model does, and an effect, a difference, is small beside the errors of what it is a difference of.
+than one model does, and an effect, a difference, is small beside the errors of what it is a difference of. That holds
+of new people. What one of the trial did, all models of that arm but one have learnt, so `predict` is surer of them than
+it may be: it is to be judged on others.
 
 *Weights.* Where some were given something more often than others, each row counts 1 / propensity, so that the people of
 each arm stand for all people of the trial.
