@@ -9,10 +9,12 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from zhiyin.arrays import offsets_of
+from zhiyin.data.synthetic import synthetic
 from zhiyin.errors import ConfigError, DataError, MissingExtra, NotFittedError
 from zhiyin.metrics import AUC, CalibrationError, LogLoss
 from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load, save
+from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.rankers import Blend, BoostedTrees, DeepCross, InterestAttention, Logistic, MultiTask
 from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.table import FeatureTable
@@ -33,6 +35,12 @@ def planted(seed: int = 0, n_queries: int = 200, k: int = 10) -> Rows:
 
 def auc(rows: Rows, score: np.ndarray) -> float:
     return float(AUC()(rows.label, rankdata(score) / len(score)))
+
+
+def alone(rows: Rows) -> Rows:
+    """The same rows, each a query of its own."""
+    history = None if rows.features.history is None else rows.features.history[rows.features.owner()]
+    return replace(rows, features=replace(rows.features, offsets=np.arange(len(rows) + 1), history=history))
 
 
 def everything(seed: int = 0, n_queries: int = 200) -> Rows:
@@ -264,10 +272,31 @@ class TestBlend:
         assert blend.shares.tolist() == [0.5, 0.5, 0]
 
     def test_mistakes(self) -> None:
-        with pytest.raises(DataError, match="boosted_trees gives no chances"):
-            Blend(parts=[{"ranker": "boosted_trees", "settings": {"n_trees": 5}}]).fit(planted())
+        with pytest.raises(ConfigError, match="boosted_trees gives no chances"):  # before anything learns
+            Blend(parts=[{"ranker": "boosted_trees", "settings": {"n_trees": 5}}])
         with pytest.raises(ConfigError, match="no ranker came"):
             Blend(parts=[])
+
+    def test_histories_and_vectors_reach_the_parts_that_read_them(self) -> None:
+        world, _ = synthetic(n_users=40, n_items=30, n_events=2_000, n_groups=4, seed=4)
+        net = {"ranker": "interest_attention", "settings": QUICK["interest_attention"]}
+        choice = {"ranker": "blend", "settings": {"parts": [net, {"ranker": "logistic"}]}}
+        source = {"model": "bpr", "quota": 20, "settings": {"epochs": 2}}
+        made = Pipeline(sources=[source], cases=200, repeats="allow", ranker=choice).fit(world, run=Run(threads=1))
+        assert isinstance(made.ranker, Blend)
+        part = made.ranker.parts[0]
+        assert isinstance(part, InterestAttention)
+        assert part.vectors.shape[0] == 30
+        assert part.vectors.shape[1] > 1
+        assert made.ranker.reads_histories
+        assert not Blend(parts="logistic").reads_histories
+
+    def test_what_a_part_cannot_learn_from_is_said_before_another_learns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Logistic, "_fit", lambda *_: pytest.fail("a part learns"))
+        with pytest.raises(DataError, match="interest_attention reads histories, and these rows have none"):
+            Blend(parts="logistic, interest_attention").fit(planted())
+        with pytest.raises(DataError, match="multi_task learns 'click', of which the validation rows say nothing"):
+            Blend(parts="logistic, multi_task").fit(everything(), planted())
 
 
 class TestInterestAttention:
@@ -303,6 +332,16 @@ class TestInterestAttention:
         with pytest.raises(DataError, match="items up to number 49 came, and vectors of 7 alone"):
             InterestAttention().with_vectors(np.ones((7, 2), np.float32)).fit(rows)
 
+    def test_it_learns_anew_from_more_items(self) -> None:
+        rows, _ = self.rows(0, 50)
+        few = rows.features
+        assert few.item is not None
+        few = replace(few, item=few.item % 20, history=np.minimum(few.history, 19))
+        net = InterestAttention(epochs=1).fit(replace(rows, features=few))
+        assert len(net.vectors) == 20
+        again, fresh = (one.fit(rows, run=Run(threads=1)) for one in (net, InterestAttention(epochs=1)))
+        np.testing.assert_array_equal(again.predict(rows.features), fresh.predict(rows.features))
+
 
 class TestMultiTask:
     @pytest.mark.parametrize("n_experts", [1, 3])
@@ -331,6 +370,27 @@ class TestMultiTask:
         with pytest.raises(ConfigError, match="each once"):
             MultiTask(tasks="click, click")
 
+    def test_mistakes_in_validation_rows(self) -> None:
+        rows, held = everything(), everything(1)
+        with pytest.raises(DataError, match="'click', of which the validation rows say nothing; their outcomes: none"):
+            MultiTask(calibration="platt").fit(rows, planted())
+        wrong = replace(held, outcomes={"click": held.label, "conversion": held.label / 2})
+        with pytest.raises(DataError, match="outcomes 'conversion' of the validation rows are not all 0 or 1"):
+            MultiTask().fit(rows, wrong)
+        never = replace(held, outcomes={"click": held.label, "conversion": np.zeros(len(held), np.float32)})
+        for some in (never, replace(never, label=never.outcomes["conversion"])):
+            with pytest.raises(DataError, match="'conversion' never happens in the 2,000 validation rows"):
+                MultiTask(calibration="platt").fit(rows, some)
+
+    def test_validation_is_by_outcomes_and_not_by_the_label(self) -> None:
+        """The label of validation rows is of no use, so it may be all the same."""
+        rows, held = everything(), everything(1, 100)
+        made = [
+            MultiTask(epochs=2).fit(rows, one, Run(threads=1)).predict(rows.features)
+            for one in (held, replace(held, label=np.zeros(len(held), np.float32)))
+        ]
+        np.testing.assert_array_equal(*made)
+
     def test_log_loss_is_that_of_the_definition(self) -> None:
         """What was learnt from is better told than by the shares of outcomes alone."""
         rows = everything(0, 600)
@@ -349,6 +409,129 @@ def test_it_finds_what_was_planted(objective: str) -> None:
     assert next(iter(importance)) == "good"
     assert importance["kind"] > importance["noise"]
     assert sum(importance.values()) == pytest.approx(1)
+
+
+class TestGrades:
+    """LambdaRank wants whole grades, of which grade g counts 2^g - 1; ours may be halves, or begin below 0."""
+
+    def graded(self) -> Rows:
+        rows = planted(0, 100)
+        good = np.nan_to_num(rows.features.column("good"))
+        return replace(rows, label=np.clip(np.round(good) + 2, 0, 4).astype(np.float32))
+
+    def test_whole_grades_are_those_of_lightgbm(self) -> None:
+        import lightgbm
+
+        rows, ranker = self.graded(), BoostedTrees(n_trees=10)
+        for label, gain in (
+            (rows.label, None),
+            (rows.label / 2, [2 ** (one / 2) - 1 for one in range(5)]),
+            (rows.label - 2, None),
+        ):
+            told = {} if gain is None else {"label_gain": gain}
+            lengths = np.diff(rows.features.offsets)
+            data = lightgbm.Dataset(rows.features.values, rows.label, group=lengths, categorical_feature=[2])
+            theirs = lightgbm.train({**ranker._parameters(Run(threads=1)), **told}, data, 10)
+            ours = ranker.fit(replace(rows, label=label), run=Run(threads=1))
+            np.testing.assert_allclose(ours.predict(rows.features), theirs.predict(rows.features.values), rtol=1e-12)
+
+    def test_validation_may_hold_grades_that_were_not_learnt_from(self) -> None:
+        rows = self.graded()
+        held = replace(planted(1, 50), label=np.tile(np.array([0, 1, 2.5, 7, 4], np.float32), 100))
+        known = replace(rows, label=np.minimum(rows.label, 3))
+        ranker = BoostedTrees(n_trees=10).fit(known, held, Run(threads=1))
+        assert auc(replace(rows, label=(rows.label > 2).astype(np.float32)), ranker.predict(rows.features)) > 0.9
+
+    @pytest.mark.parametrize(
+        ("label", "message"),
+        [
+            (np.arange(2_000) % 41, "grades up to 30, .* 41 from 0 to 40 are in the rows: divide or round them"),
+            (np.linspace(0, 5, 2_000), "at most 1,000 different ones; 2,000 from 0 to 5"),
+        ],
+    )
+    def test_labels_that_are_no_grades(
+        self, label: np.ndarray, message: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = replace(planted(), label=label.astype(np.float32))
+        with pytest.raises(DataError, match=message):
+            BoostedTrees().fit(rows)
+        BoostedTrees(objective="value", n_trees=2).fit(rows, run=Run(threads=1))
+        assert capfd.readouterr() == ("", "")
+
+    def test_a_query_of_too_many_rows(self) -> None:
+        rows = planted(0, 1_001)
+        whole = replace(rows, features=replace(rows.features, offsets=np.array([0, len(rows)])))
+        for train, held in ((whole, None), (rows, whole)):
+            with pytest.raises(DataError, match=r"at most 10,000 rows, and one in the .*rows has 10,010; leave some"):
+                BoostedTrees().fit(train, held)
+
+    def test_nets_want_none_below_0(self) -> None:
+        rows = planted()
+        with pytest.raises(DataError, match=r"deep_cross learns an order from grades of 0 or more, .* rows hold -1"):
+            DeepCross(objective="order").fit(replace(rows, label=rows.label - 1))
+
+    def test_what_lightgbm_says_is_an_error_of_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import lightgbm
+
+        def fails(*_: object, **__: object) -> None:
+            raise lightgbm.basic.LightGBMError("out of luck")
+
+        monkeypatch.setattr(lightgbm, "train", fails)
+        with pytest.raises(DataError, match=r"LightGBM cannot learn from these 2,000 rows .*out of luck"):
+            BoostedTrees().fit(planted())
+
+
+@pytest.mark.parametrize("name", ["boosted_trees", "deep_cross", "interest_attention"])
+class TestOrderOfLists:
+    def made(self, name: str, **options: Any) -> Ranker:
+        found: Ranker = rankers.get(name)(**{**QUICK[name], "objective": "order", **options})
+        return found
+
+    def test_lists_of_one_row_teach_no_order(self, name: str) -> None:
+        with pytest.raises(
+            DataError, match=r"none of these 2,000 has rows .* \(the longest has 1 rows\); set objective"
+        ):
+            self.made(name).fit(alone(everything()))
+        rows = alone(everything(0, 400))
+        found = self.made(name, objective="chance").fit(rows, run=Run(threads=1))
+        assert auc(rows, found.predict(rows.features)) > 0.8
+
+    def test_lists_of_one_label_teach_no_order(self, name: str) -> None:
+        rows = everything()
+        alike = replace(rows, label=(rows.features.owner() % 2).astype(np.float32))
+        with pytest.raises(DataError, match=r"none of these 200 has rows of two different labels"):
+            self.made(name).fit(alike)
+
+    def test_few_lists_that_teach_are_warned_of(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        few = Rows.join([everything(0, 20), alone(everything(1, 50))])
+        telling = int(few.telling().sum())
+        assert 10 < telling <= 20
+        self.made(name).fit(few, run=Run(threads=1))
+        assert f"an order is learnt from {telling} of 520 queries" in caplog.text
+        caplog.clear()
+        self.made(name).fit(everything(0, 20), run=Run(threads=1))
+        assert "an order is learnt" not in caplog.text
+
+    def test_validation_of_single_rows_does_not_stop_but_calibrates(
+        self, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows, held = everything(0, 50), everything(1, 50)
+        blind = self.made(name, calibration="platt").fit(rows, alone(held), Run(threads=1))
+        assert "no query of the validation rows has rows of two different labels" in caplog.text
+        never = self.made(name).fit(rows, run=Run(threads=1))
+        order = np.argsort(never.predict(rows.features), kind="stable")
+        said = blind.predict(rows.features)[order]
+        assert (np.diff(said) >= 0).all()
+        assert 0 < said[0] < said[-1] < 1
+
+
+def test_which_queries_tell_of_an_order() -> None:
+    lengths = np.array([0, 2, 1, 0, 3, 2, 0])
+    table = FeatureTable(("x",), np.zeros((8, 1), np.float32), {}, offsets_of(lengths))
+    found = Rows(table, np.array([1, 0, 1, 2, 2, 3, 0, 0], np.float32)).telling()
+    assert found.tolist() == [False, True, False, False, True, False, False]
+    nothing = FeatureTable(("x",), np.zeros((0, 1), np.float32), {}, np.zeros(3, np.int64))
+    assert Rows(nothing, np.zeros(0, np.float32)).telling().tolist() == [False, False]
 
 
 def test_chances_are_chances() -> None:
@@ -431,6 +614,9 @@ class TestMistakes:
         empty = FeatureTable(("good",), np.zeros((0, 1), np.float32), {}, np.zeros(1, np.int64))
         with pytest.raises(DataError, match="no rows"):
             BoostedTrees().fit(Rows(empty, np.zeros(0, np.float32)))
+        bare = FeatureTable((), np.zeros((2_000, 0), np.float32), {}, rows.features.offsets)
+        with pytest.raises(DataError, match="boosted_trees cannot learn from no features"):
+            BoostedTrees().fit(Rows(bare, rows.label))
 
     def test_a_validation_of_one_label_is_not_used_and_said_so(self, caplog: pytest.LogCaptureFixture) -> None:
         rows = planted()
@@ -443,11 +629,12 @@ class TestMistakes:
         with pytest.raises(DataError, match="got no validation rows of both labels"):
             BoostedTrees(calibration="isotonic", n_trees=5).fit(planted())
 
-    @pytest.mark.parametrize("name", ["logistic", "deep_cross"])
+    @pytest.mark.parametrize("name", ["logistic", "deep_cross", "boosted_trees"])
     def test_grades_are_no_chances(self, name: str) -> None:
-        rows = planted()
-        with pytest.raises(DataError, match="learns chances from labels 0 and 1; others came: use a threshold"):
-            rankers.get(name)().fit(replace(rows, label=rows.label * 5))
+        rows, options = planted(), {"objective": "chance"} if name == "boosted_trees" else {}
+        for train, held in ((replace(rows, label=rows.label * 5), None), (rows, replace(rows, label=rows.label * 5))):
+            with pytest.raises(DataError, match=r"chances from labels 0 and 1; others came: .*rows hold 5, say"):
+                rankers.get(name)(**options).fit(train, held)
 
     def test_labels_and_weights_that_do_not_fit(self) -> None:
         features = planted().features

@@ -101,11 +101,6 @@ class InputRanker(Ranker):
         self.inputs = Inputs(self.knots, self.places, self.starts, self.widths)
 
 
-def number_names(table_names: list[str], categories: list[int]) -> list[str]:
-    """The names of the features that are numbers, in their order."""
-    return [name for at, name in enumerate(table_names) if at not in categories]
-
-
 def _numbers(table: FeatureTable) -> list[int]:
     """The places of the columns that are numbers."""
     return [at for at, name in enumerate(table.names) if name not in table.sizes]

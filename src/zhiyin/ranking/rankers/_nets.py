@@ -67,6 +67,11 @@ class NetRanker(InputRanker):
         """Of the objective `chance`."""
         return self.config.objective == "chance"
 
+    @property
+    def learns_order(self) -> bool:
+        """Of the objective `order`."""
+        return self.config.objective == "order"
+
     def ready(self) -> None:
         """Torch is."""
         torch_of(self.name)
@@ -86,7 +91,6 @@ class NetRanker(InputRanker):
 
         from zhiyin.nn.training import Plan, Training
 
-        self._check(rows)
         self.learn_inputs(rows.features)
         self._begin(rows)
         with torch.random.fork_rng(devices=[]):
@@ -111,12 +115,16 @@ class NetRanker(InputRanker):
         self.net.cpu()
         self.weights = torch.nn.utils.parameters_to_vector(self.net.parameters()).detach().numpy().copy()
 
-    def _check(self, rows: Rows) -> None:
-        if self.says_chances and not np.isin(rows.label, (0, 1)).all():
-            raise DataError(f"{self.name} learns chances from labels 0 and 1; others came: use a threshold")
+    def _check(self, rows: Rows, what: str) -> None:
+        super()._check(rows, what)
+        if self.learns_order and (rows.label < 0).any():
+            raise DataError(
+                f"{self.name} learns an order from grades of 0 or more, and the {what} hold {rows.label.min():g}; add "
+                "to all grades what makes the least one 0"
+            )
         if self.reads_histories and rows.features.history is None:
             raise DataError(
-                f"{self.name} reads histories, and these rows have none; make features with history=50, say, or set "
+                f"{self.name} reads histories, and these {what} have none; make features with history=50, say, or set "
                 "`features` so in a pipeline"
             )
 
@@ -124,10 +132,9 @@ class NetRanker(InputRanker):
         """What is told, (n, n_outcomes) what came of it, (n,) weights and (n,) queries."""
         import torch
 
-        found = [rows.outcomes.get(name, rows.label) for name in self.foretold]
         weight = np.ones(len(rows), np.float32) if rows.weight is None else rows.weight / rows.weight.mean()
         device = next(self.net.parameters()).device
-        made = (np.stack(found, 1).astype(np.float32), weight.astype(np.float32))
+        made = (np.stack(self._happened(rows), 1).astype(np.float32), weight.astype(np.float32))
         label, weights = (torch.from_numpy(one).to(device) for one in made)
         owner = torch.from_numpy(rows.features.owner().astype(np.int64)).to(device)
         return self._told(rows.features, device), label, weights, owner

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 NO_MAP = np.zeros((0, 2, 0))
 
+FEW = 0.1
+"""An order that is learnt from a smaller part of the queries is warned of."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
@@ -77,6 +80,15 @@ class Rows:
             {name: column[kept] for name, column in self.outcomes.items()},
         )
 
+    def telling(self) -> BoolVector:
+        """(n_queries,) whether a query has rows of two different labels; no other one says anything of an order."""
+        lengths = np.diff(self.features.offsets)
+        found = np.zeros(len(lengths), bool)
+        if len(self):
+            starts = self.features.offsets[:-1][lengths > 0]
+            found[lengths > 0] = np.maximum.reduceat(self.label, starts) > np.minimum.reduceat(self.label, starts)
+        return found
+
     def balanced(self) -> Rows:
         """The same, with weights by which wanted rows (label above 0) and unwanted ones count as much together."""
         weight = np.ones(len(self), np.float64) if self.weight is None else self.weight.astype(np.float64)
@@ -104,8 +116,6 @@ class Ranker(Component):
     room = "zhiyin.ranking.rankers"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, or lists of text."""
-    reads_histories: ClassVar[bool] = False
-    """Whether rows must come with their items and histories."""
     chance_map: DoubleVector
     """(n_outcomes, 2, m) what makes chances of what is said; see `zhiyin.ranking.chances`. (0, 2, 0) for nothing."""
 
@@ -118,6 +128,21 @@ class Ranker(Component):
     def says_chances(self) -> bool:
         """Whether `_predict` gives chances, and not numbers of another scale."""
         return False
+
+    @property
+    def learns_order(self) -> bool:
+        """Whether the order inside queries is learnt, so that rows of one query are only held against each other."""
+        return False
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether rows must come with their items and histories."""
+        return False
+
+    @property
+    def learnt_outcomes(self) -> tuple[str, ...]:
+        """The outcomes that are learnt from, one for each of what is `foretold`; none where the label is."""
+        return ()
 
     @property
     def foretold(self) -> tuple[str, ...]:
@@ -140,6 +165,21 @@ class Ranker(Component):
         """(n,) the higher, the better; or (n, n_outcomes) of all that is `foretold`."""
         raise NotImplementedError
 
+    def _check(self, rows: Rows, what: str) -> None:
+        """Refuse rows, or validation rows, as `what` says, that cannot be learnt from."""
+        odd = rows.label[~np.isin(rows.label, (0, 1))]
+        if self.says_chances and len(odd):
+            raise DataError(
+                f"{self.name} learns chances from labels 0 and 1; others came: use a threshold (the {what} hold "
+                f"{odd[0]:g}, say)"
+            )
+        for name in self.learnt_outcomes:
+            if name not in rows.outcomes:
+                there = ", ".join(rows.outcomes) or "none"
+                raise DataError(
+                    f"{self.name} learns {name!r}, of which the {what} say nothing; their outcomes: {there}"
+                )
+
     def ready(self) -> None:
         """See that what it needs is installed, before anything else is learnt for it.
 
@@ -160,41 +200,100 @@ class Ranker(Component):
         """Learn from rows; with `validation`, stop where it is best there, and calibrate on it.
 
         Raises:
-            DataError: no rows came, or all of one label: nothing can be told apart; or chances are to be calibrated
-                without validation rows of both labels.
+            DataError: no rows or features came, or rows of one label alone: nothing can be told apart; an order is to
+                be learnt, and no query has rows of different labels; chances are to be learnt from other labels than 0
+                and 1, or to be calibrated without validation rows in which each outcome does and does not happen; an
+                outcome that is learnt from is missing, in validation rows too; or what the ranker itself refuses.
         """
+        self._check_labels(rows)
+        self._check(rows, "rows")
+        if self.learns_order:
+            self._check_lists(rows)
+        held = None if validation is None else self._held_rows(validation, rows.features.names)
+        if self._method != "none":
+            self._check_calibration(held)
+        self.features = list(rows.features.names)
+        self.chance_map = NO_MAP
+        balance = getattr(self.config, "balance", False)
+        self._fit(rows.balanced() if balance else rows, self._stopping(held), run or Run())
+        if held is not None and self._method != "none":
+            self._calibrate(held)
+        return self
+
+    def _check_labels(self, rows: Rows) -> None:
         if not len(rows.label):
             raise DataError(f"{self.name} cannot learn from no rows")
-        if (rows.label == rows.label[0]).all():
+        if not rows.features.names:
+            raise DataError(f"{self.name} cannot learn from no features; look at what they were made of")
+        if _alike(rows.label):
             raise DataError(
                 f"all {len(rows.label):,} rows have the label {rows.label[0]:g}; a ranker learns to tell apart what "
                 "was wanted from what was not, so both are needed: look at how candidates and targets were made"
             )
-        if validation is not None:
-            validation = replace(validation, features=validation.features.as_named(rows.features.names))
-            if not len(validation.label) or (validation.label == validation.label[0]).all():
-                logger.warning("%s: the validation rows are of one label, and cannot say when to stop", self.name)
-                validation = None
-        self.features = list(rows.features.names)
-        self.chance_map = NO_MAP
-        self._fit(rows.balanced() if getattr(self.config, "balance", False) else rows, validation, run or Run())
-        if self._method != "none":
-            self._calibrate(validation)
-        return self
+
+    def _check_lists(self, rows: Rows) -> None:
+        """An order is only told by queries that have rows of different labels."""
+        lengths = np.diff(rows.features.offsets)
+        n, telling = int((lengths > 0).sum()), int(rows.telling().sum())
+        if not telling:
+            raise DataError(
+                f"{self.name} learns the order inside queries, and none of these {n:,} has rows of two different "
+                f"labels (the longest has {int(lengths.max()):,} rows); set objective = 'chance' in its settings to "
+                "learn from each row by itself, or give lists in which something was wanted and something was not"
+            )
+        if telling < FEW * n:
+            logger.warning(
+                "%s: an order is learnt from %d of %d queries, as the others have rows of one label alone; "
+                "objective = 'chance' learns from all rows",
+                self.name,
+                telling,
+                n,
+            )
+
+    def _held_rows(self, validation: Rows, names: Sequence[str]) -> Rows | None:
+        """The validation rows with the features of these names; None where all of them are alike."""
+        if len(validation):
+            self._check(validation, "validation rows")
+            if not all(_alike(column) for column in self._happened(validation)):
+                return replace(validation, features=validation.features.as_named(names))
+        logger.warning("%s: the validation rows are of one label, and cannot say when to stop", self.name)
+        return None
+
+    def _stopping(self, held: Rows | None) -> Rows | None:
+        """The validation rows, if they say when to stop: of an order, lists of one row or label say nothing."""
+        if held is None or not self.learns_order or held.telling().any():
+            return held
+        logger.warning(
+            "%s: no query of the validation rows has rows of two different labels; they cannot say when to stop",
+            self.name,
+        )
+        return None
+
+    def _happened(self, rows: Rows) -> list[FloatVector]:
+        """(n,) each: what became of rows, for each of what is `foretold`."""
+        return [rows.outcomes[name] for name in self.learnt_outcomes] or [rows.label] * len(self.foretold)
 
     @property
     def _method(self) -> chances.Method:
         found: chances.Method = getattr(self.config, "calibration", "none")
         return found
 
-    def _calibrate(self, held: Rows | None) -> None:
+    def _check_calibration(self, held: Rows | None) -> None:
         if held is None:
             raise DataError(
                 f"{self.name} is to give chances (calibration={self._method}) and got no validation rows of both "
                 "labels to learn them from; give fit some, or leave calibration at 'none'"
             )
-        labels = [held.outcomes.get(name, held.label) for name in self.foretold]
-        said = self._said(held.features)
+        for name, column in zip(self.foretold, self._happened(held), strict=True):
+            if _alike(column):
+                raise DataError(
+                    f"{self.name} is to give chances (calibration={self._method}), and {name!r} "
+                    f"{'always' if column[0] else 'never'} happens in the {len(held):,} validation rows; give fit some "
+                    "in which it does and does not happen, or leave calibration at 'none'"
+                )
+
+    def _calibrate(self, held: Rows) -> None:
+        labels, said = self._happened(held), self._said(held.features)
         maps = [chances.learn(self._method, said[:, at], one, held.weight) for at, one in enumerate(labels)]
         longest = max(one.shape[1] for one in maps)
         self.chance_map = np.stack([np.pad(one, ((0, 0), (0, longest - one.shape[1])), "edge") for one in maps])
@@ -236,6 +335,11 @@ class Ranker(Component):
     def importance(self) -> dict[str, float]:
         """How much each feature says, the most first, together 1; empty where the ranker cannot tell."""
         return {}
+
+
+def _alike(column: FloatVector) -> bool:
+    """Whether all are the same."""
+    return bool((column == column[0]).all())
 
 
 def ordered(names: Sequence[str], amounts: AnyArray) -> dict[str, float]:

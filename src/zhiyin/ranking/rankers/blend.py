@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, field_validator
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from zhiyin.arrays import AnyArray, DoubleVector
+from zhiyin.arrays import AnyArray, DoubleVector, FloatMatrix
 from zhiyin.config import Config, setting
-from zhiyin.errors import DataError
+from zhiyin.errors import ConfigError
 from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.chances import log_odds
@@ -81,11 +81,32 @@ class Blend(Ranker):
     shares: DoubleVector
     """(n_parts + 1,) the weight of the log-odds of each part, and what is added."""
     parts: list[Ranker]
+    _vectors: FloatMatrix | None = None
+    """(n_items, d) for parts that can use them."""
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        for one in self._made():
+            if one.foretold[-1] == "worth":
+                raise ConfigError(
+                    f"{one.name} gives no chances, which {self.name} weighs; set its objective to chance, or its "
+                    "calibration to isotonic"
+                )
 
     @property
     def says_chances(self) -> bool:
         """Always, here."""
         return True
+
+    @property
+    def reads_histories(self) -> bool:
+        """Whether one of its parts does."""
+        return any(one.reads_histories for one in self._made())
+
+    def with_vectors(self, vectors: FloatMatrix) -> Self:
+        """The same, yet to learn, with the vectors (n_items, d) of a model that knows the items, for its parts."""
+        self._vectors = vectors
+        return self
 
     def ready(self) -> None:
         """What its parts need is."""
@@ -93,19 +114,24 @@ class Blend(Ranker):
             one.ready()
 
     def _made(self) -> list[Ranker]:
+        """The parts, yet to learn."""
         return [rankers.get(one.ranker)(**one.settings) for one in self.config.parts]
 
+    def _check(self, rows: Rows, what: str) -> None:
+        super()._check(rows, what)
+        for one in self._made():
+            one._check(rows, what)
+
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
-        self.parts = [one.fit(rows, validation, run) for one in self._made()]
-        for one in self.parts:
-            if one.foretold[-1] == "worth":
-                raise DataError(f"{one.name} gives no chances, which {self.name} weighs; set its objective to chance")
+        told = self._vectors
+        made = [one if told is None else one.with_vectors(told) for one in self._made()]
+        self.parts = [one.fit(rows, validation, run) for one in made]
         n = len(self.parts)
         self.shares = np.append(np.full(n, 1 / n), 0.0)
         if validation is not None:
             self.shares = self._weighed(validation)
-        told = ", ".join(f"{one.name} {share:.2f}" for one, share in zip(self.parts, self.shares, strict=False))
-        logger.info("%s: %s", self.name, told)
+        shares = ", ".join(f"{one.name} {share:.2f}" for one, share in zip(self.parts, self.shares, strict=False))
+        logger.info("%s: %s", self.name, shares)
 
     def _weighed(self, held: Rows) -> DoubleVector:
         said, label = self._odds(held.features), held.label.astype(np.float64)

@@ -7,30 +7,37 @@ would change of NDCG. Single rows learn a chance (log loss) or a value (squares)
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from zhiyin.arrays import DoubleVector, FloatMatrix, FloatVector, LongVector, offsets_of
 from zhiyin.config import Search, setting
-from zhiyin.errors import MissingExtra
+from zhiyin.errors import DataError, MissingExtra
 from zhiyin.ranking.rankers.base import Ranker, RankerConfig, Rows, ordered
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
 
+MOST_ROWS = 10_000
+"""Of a query, for LambdaRank."""
+HIGHEST, MOST_GRADES = 30, 1_000
+"""The highest grade above the least one, or above 0, and how many different ones there may be."""
+
 
 class BoostedTreesConfig(RankerConfig):
     """Settings of `boosted_trees`."""
 
     objective: Literal["order", "chance", "value"] = "order"
-    """What is learnt: the order inside a query (LambdaRank), the chance of the label 1, or the label itself."""
+    """What is learnt: the order inside a query (LambdaRank; a grade counts 2^grade - 1, halves too), the chance of the
+    label 1, or the label itself."""
     n_trees: int = setting(500, ge=1, search=Search(100, 2_000, log=True))
     """The most trees; with a validation part, only those up to where it is best there are kept."""
     learning_rate: float = setting(0.05, gt=0, le=1, search=Search(0.01, 0.3, log=True))
     """How much each tree counts."""
-    n_leaves: int = setting(31, ge=2, search=Search(7, 255, log=True))
+    n_leaves: int = setting(31, ge=2, le=131_072, search=Search(7, 255, log=True))
     """The most leaves of a tree."""
     least_rows: int = setting(50, ge=1, search=Search(10, 1_000, log=True))
     """A leaf has so many rows at least."""
@@ -60,30 +67,71 @@ class BoostedTrees(Ranker):
         """Of the objective `chance`."""
         return self.config.objective == "chance"
 
+    @property
+    def learns_order(self) -> bool:
+        """Of the objective `order`."""
+        return self.config.objective == "order"
+
     def ready(self) -> None:
         """LightGBM is."""
         _lightgbm()
 
+    def _check(self, rows: Rows, what: str) -> None:
+        super()._check(rows, what)
+        if self.learns_order:
+            self._check_grades(rows.label, what)
+            longest = int(np.diff(rows.features.offsets).max(initial=0))
+            if longest > MOST_ROWS:
+                raise DataError(
+                    f"{self.name} learns the order inside queries of at most {MOST_ROWS:,} rows, and one in the {what} "
+                    f"has {longest:,}; leave some of its unwanted rows out, by lot (or lower the quotas of a "
+                    "pipeline), or set objective = 'chance' in its settings to learn from each row by itself"
+                )
+
+    def _check_grades(self, label: FloatVector, what: str) -> None:
+        n, highest = len(np.unique(label)), float(label.max() - min(0, label.min()))
+        if highest > HIGHEST or n > MOST_GRADES:
+            raise DataError(
+                f"{self.name} learns an order from grades up to {HIGHEST}, each one more counting twice as much, and "
+                f"at most {MOST_GRADES:,} different ones; {n:,} from {label.min():g} to {label.max():g} are in the "
+                f"{what}: divide or round them, or set objective = 'value' in its settings"
+            )
+
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
-        lightgbm, own = _lightgbm(), self.config
         self.levels, self.level_offsets = _levels(rows.features)
-        data = self._data(rows)
-        kept = [] if validation is None else [self._data(validation, data)]
-        stop = [lightgbm.early_stopping(own.patience, verbose=False)] if kept else []
-        self._booster = lightgbm.train(
-            self._parameters(run), data, num_boost_round=own.n_trees, valid_sets=kept, callbacks=stop
-        )
-        logger.info("%s: %d trees", self.name, self._booster.best_iteration or own.n_trees)
+        parameters = self._parameters(run)
+        if self.learns_order:
+            rows, validation, parameters["label_gain"] = _graded(rows, validation)
+        self._booster = self._learnt(parameters, rows, validation)
+        logger.info("%s: %d trees", self.name, self._booster.best_iteration or self.config.n_trees)
         self.trees = [self._booster.model_to_string(num_iteration=self._booster.best_iteration or -1)]
         self.derive()
 
+    def _learnt(self, parameters: dict[str, Any], rows: Rows, validation: Rows | None) -> Any:
+        """What LightGBM makes of the rows."""
+        lightgbm, own = _lightgbm(), self.config
+        data = self._data(rows)
+        kept = [] if validation is None else [self._data(validation, data)]
+        stop = [lightgbm.early_stopping(own.patience, verbose=False)] if kept else []
+        try:
+            return lightgbm.train(parameters, data, num_boost_round=own.n_trees, valid_sets=kept, callbacks=stop)
+        except lightgbm.basic.LightGBMError as error:
+            raise DataError(
+                f"LightGBM cannot learn from these {len(rows):,} rows of {len(rows.features.names)} features, and "
+                f"says: {error}; look at their labels, weights and features, or use another ranker"
+            ) from error
+
     def derive(self) -> None:
         """Make what is not saved."""
-        self._booster = _lightgbm().Booster(model_str=self.trees[0])
+        lightgbm = _lightgbm()
+        try:
+            self._booster = lightgbm.Booster(model_str=self.trees[0])
+        except lightgbm.basic.LightGBMError as error:
+            raise DataError(f"the trees of this {self.name} are damaged ({error}); save it anew") from error
 
     def _data(self, rows: Rows, like: Any = None) -> Any:
         table = rows.features
-        groups = np.diff(table.offsets) if self.config.objective == "order" else None
+        groups = np.diff(table.offsets) if self.learns_order else None
         return _lightgbm().Dataset(
             self._renumbered(table.values),
             rows.label,
@@ -134,6 +182,21 @@ class BoostedTrees(Ranker):
     def importance(self) -> dict[str, float]:
         """By how much splits on a feature bettered what is learnt."""
         return ordered(self.features, self._booster.feature_importance("gain"))
+
+
+def _graded(rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None, list[float]]:
+    """Rows with grades numbered from 0, as LightGBM wants them, and what each grade counts: 2^grade - 1.
+
+    Where grades are below 0, the least one counts nothing.
+    """
+    grades = np.unique(np.concatenate([rows.label, [] if validation is None else validation.label]))
+
+    def numbered(some: Rows) -> Rows:
+        return replace(some, label=np.searchsorted(grades, some.label).astype(np.float32))
+
+    above = grades.astype(np.float64) - min(0.0, float(grades[0]))
+    held = None if validation is None else numbered(validation)
+    return numbered(rows), held, (2**above - 1).tolist()
 
 
 def _levels(table: FeatureTable) -> tuple[FloatVector, LongVector]:

@@ -39,7 +39,11 @@ class InterestAttention(NetRanker):
     learns = (*NetRanker.learns, "vectors")
     vectors: FloatMatrix
     """(n_items, d) of a sequence model, (n_items, 0) where none are given."""
-    reads_histories = True
+
+    @property
+    def reads_histories(self) -> bool:
+        """Always, here."""
+        return True
 
     def with_vectors(self, vectors: FloatMatrix) -> Self:
         """The same, yet to learn, with the vectors (n_items, d) of a model that knows the items; NaN for none."""
@@ -51,10 +55,13 @@ class InterestAttention(NetRanker):
         assert table.item is not None
         assert table.history is not None
         most = int(max(table.item.max(initial=0), table.history.max(initial=0))) + 1
-        if not hasattr(self, "vectors"):
+        if not hasattr(self, "vectors") or not self.vectors.shape[1]:  # none are given
             self.vectors = np.zeros((most, 0), np.float32)
         if len(self.vectors) < most:
-            raise DataError(f"items up to number {most - 1} came, and vectors of {len(self.vectors)} alone")
+            raise DataError(
+                f"items up to number {most - 1} came, and vectors of {len(self.vectors)} alone; give `with_vectors` "
+                "those of a model that knows all items"
+            )
 
     def _made(self) -> nn.Module:
         import torch

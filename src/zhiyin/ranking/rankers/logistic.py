@@ -53,8 +53,6 @@ class Logistic(InputRanker):
     """The names of the features, numbers first."""
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
-        if not np.isin(rows.label, (0, 1)).all():
-            raise DataError(f"{self.name} learns chances from labels 0 and 1; others came: use a threshold")
         table = rows.features
         self.learn_inputs(table)
         self.kinds = [name for name in table.names if name not in table.sizes]

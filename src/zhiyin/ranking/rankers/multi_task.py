@@ -61,23 +61,28 @@ class MultiTask(NetRanker):
         """The tasks."""
         return self.config.tasks
 
-    def _check(self, rows: Rows) -> None:
-        super()._check(rows)
-        for name in self.config.tasks:
-            if name not in rows.outcomes:
-                there = ", ".join(rows.outcomes) or "none"
-                raise DataError(f"{self.name} learns {name!r}, of which the rows say nothing; their outcomes: {there}")
-            if not np.isin(rows.outcomes[name], (0, 1)).all():
-                raise DataError(f"outcomes {name!r} are not all 0 or 1, which is what {self.name} learns from")
-        if self.config.chain:
-            self._check_chain(rows)
+    @property
+    def learnt_outcomes(self) -> tuple[str, ...]:
+        """The tasks."""
+        return self.config.tasks
 
-    def _check_chain(self, rows: Rows) -> None:
+    def _check(self, rows: Rows, what: str) -> None:
+        super()._check(rows, what)
+        for name in self.config.tasks:
+            if not np.isin(rows.outcomes[name], (0, 1)).all():
+                raise DataError(
+                    f"outcomes {name!r} of the {what} are not all 0 or 1, which is what {self.name} learns from; say "
+                    "what happened, and not how much"
+                )
+        if self.config.chain:
+            self._check_chain(rows, what)
+
+    def _check_chain(self, rows: Rows, what: str) -> None:
         for before, name in zip(self.config.tasks, self.config.tasks[1:], strict=False):
             wrong = int((rows.outcomes[name] > rows.outcomes[before]).sum())
             if wrong:
                 raise DataError(
-                    f"{wrong:,} rows have a {name} without a {before}; in a chain each outcome needs the one before: "
+                    f"{wrong:,} {what} have a {name} without a {before}; in a chain each outcome needs the one before: "
                     "leave such rows out, or set chain=false"
                 )
 
