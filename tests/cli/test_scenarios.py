@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from zhiyin.cli.scenarios import show
+from zhiyin.evaluation.significance import Estimate, PairedTest
 from zhiyin.scenarios import available
+from zhiyin.scenarios.report import ScenarioReport
 
 from .conftest import Zhiyin
 
@@ -67,3 +72,40 @@ def test_what_is_wrong_is_one_message(zhiyin: Zhiyin, tmp_path: Path) -> None:
     assert wrong.code == 1
     assert "my.toml" in wrong.err
     assert "pipeline.case" in wrong.err
+
+
+LONG = "those whose uplift is beyond what it costs"
+
+
+def report(n_metrics: int) -> ScenarioReport:
+    """What came of a trial: two policies, one of a long name, by some metrics with wide intervals."""
+    found = {f"metric_{at}": Estimate(-123.4, -234.5, -12.34, 100) for at in range(n_metrics)}
+    test = PairedTest("metric_0", LONG, "by lot", 0.0, 0.0, 0.0, 1.0, 1.0, 100)
+    return ScenarioReport("trial", "mine", 100, {LONG: found, "by lot": found}, test, (), {})
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("n_metrics", [1, 2, 3, 4, 5, 9])
+def test_names_and_numbers_are_whole_however_narrow(
+    n_metrics: int, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show(report(n_metrics))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    mine = [line for line in lines if LONG in line]
+    assert sum(line.count("-123") for line in mine) == n_metrics
+    assert sum(line.count("metric_") for line in lines) == n_metrics
+    assert "…" not in "".join(lines)
+    intervals = sum(line.count("-123 (-234 to -12.3)") for line in mine)
+    assert intervals in (0, 1, n_metrics)
+    assert any("--json has them" in line for line in lines) is (intervals < n_metrics)
+
+
+def test_what_is_wider_than_the_terminal_is_not_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show(report(2))
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(LONG in line and "-123" in line for line in lines) == 2

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from zhiyin.cli._terminal import Bars, logged
+from zhiyin.cli._terminal import Bars, logged, stages
 from zhiyin.run import Progress, Told
 
 
@@ -77,3 +77,22 @@ def test_log_lines_are_not_printed_where_bars_are(capsys: pytest.CaptureFixture[
     with logged("zhiyin.for_this_test"):
         logging.getLogger("zhiyin.for_this_test").info("epoch 1")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("drawn", ["terminal", "no_terminal"])
+def test_stages_are_told_with_their_seconds(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], drawn: str
+) -> None:
+    request.getfixturevalue(drawn)
+    logger = logging.getLogger("zhiyin.for_this_test")
+    with stages({logger.name: "learnt"}) as tell:
+        logger.info("%d trees", 7)
+        logger.warning("a warning ends no stage")
+        tell("zhiyin.ranking.pipeline:Pipeline judged")
+    logger.info("too late")
+    assert capsys.readouterr().err.splitlines() == [
+        "   0.0 s  learnt: 7 trees",
+        "a warning ends no stage",
+        "   0.0 s  pipeline judged",
+    ]
+    assert (logger.level, logger.handlers) == (logging.NOTSET, [])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
 from typing import Any, NoReturn, TypeVar
 
 from zhiyin._processes import is_first
@@ -20,10 +21,12 @@ T = TypeVar("T")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Letters that move the cursor, turn the direction of writing, or cannot be written at all."""
 
+_PIPELINE = "zhiyin.ranking.pipeline:Pipeline"
+
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one message to standard error and end with an exit code."""
-    _console(stderr=True).print(f"[bold red]error:[/] {plain(message)}", soft_wrap=True)
+    _console(stderr=True).print(f"[bold red]error:[/] {plain(called(message))}", soft_wrap=True)
     sys.exit(code)
 
 
@@ -36,6 +39,13 @@ def note(message: str) -> None:
 def say(*parts: Any, wrap: bool = True) -> None:
     """Print a result, with markup, to standard output; lines that people copy are not to be wrapped."""
     _console().print(*parts, soft_wrap=not wrap)
+
+
+def say_table(made: Any) -> None:
+    """Print a table, and nothing less of it where the terminal is too narrow, which wraps its lines then."""
+    console = _console()
+    console.width = max(console.width, _width(made))
+    console.print(made)
 
 
 def say_json(content: Any) -> None:
@@ -90,6 +100,19 @@ def fitting(header: Sequence[str], rows: Sequence[Sequence[str]], expendable: Se
     return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
+def fits(made: Any) -> bool:
+    """Whether the terminal has room for a table as it is, with nothing folded or cut."""
+    return _width(made) <= int(_console().width)
+
+
+def _width(made: Any) -> int:
+    """How many columns of a terminal a table takes, if it may have as many as it wants."""
+    from rich.measure import Measurement
+
+    console = _console()
+    return int(Measurement.get(console, console.options.update(max_width=1_000_000), made).maximum)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
@@ -115,6 +138,15 @@ def plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(_UNSEEN.sub(_spelt, text))
+
+
+def called(text: str) -> str:
+    """A text for people, in which a pipeline is called that; elsewhere it goes by its path, which finds it.
+
+    >>> called("zhiyin.ranking.pipeline:Pipeline is not fitted yet")
+    'pipeline is not fitted yet'
+    """
+    return text.replace(_PIPELINE, "pipeline")
 
 
 def _spelt(letter: re.Match[str]) -> str:
@@ -143,7 +175,7 @@ class Bars:
         with _bar(console) as progress:
             self._drawn.append(progress)
             try:
-                yield from progress.track(steps, total=total, description=plain(description))
+                yield from progress.track(steps, total=total, description=plain(called(description)))
             finally:
                 self._drawn.remove(progress)
 
@@ -189,7 +221,35 @@ def logged(name: str) -> Iterator[None]:
     if _console(stderr=True).is_terminal:
         yield
         return
-    logger, handler = logging.getLogger(name), _Notes()
+    with _heard(name, _Notes()):
+        yield
+
+
+@contextmanager
+def stages(said: Mapping[str, str]) -> Iterator[Callable[[str], None]]:
+    """Give a function that tells of a stage that is done: a line with the seconds since the one before.
+
+    Args:
+        said: how the line begins that tells what a logger says, by its name: its news end a stage too.
+    """
+    since = perf_counter()
+
+    def tell(what: str) -> None:
+        nonlocal since
+        now = perf_counter()
+        note(f"{now - since:6.1f} s  {called(what)}")
+        since = now
+
+    with ExitStack() as stack:
+        for name, start in said.items():
+            stack.enter_context(_heard(name, _Stages(start, tell)))
+        yield tell
+
+
+@contextmanager
+def _heard(name: str, handler: logging.Handler) -> Iterator[None]:
+    """Let a handler have what a logger says, from its news on, while a block of `with` goes on."""
+    logger = logging.getLogger(name)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -204,4 +264,18 @@ class _Notes(logging.Handler):
     """Log lines as notes on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(record.getMessage())
+        note(called(record.getMessage()))
+
+
+class _Stages(_Notes):
+    """News as stages that are done; warnings as notes."""
+
+    def __init__(self, start: str, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._start, self._tell = start, tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno > logging.INFO:
+            super().emit(record)
+        else:
+            self._tell(f"{self._start}: {record.getMessage()}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,6 @@ from zhiyin.cli import _options as opt
 
 if TYPE_CHECKING:
     from zhiyin.data.dataset import Dataset
-    from zhiyin.models.base import Recommender
     from zhiyin.ranking.pipeline import Pipeline
     from zhiyin.run import Run
 
@@ -18,20 +18,33 @@ METRICS = ("ndcg@10", "recall@10")
 TOLD = 12
 """So many features are shown, those that say the most."""
 
+SAID = {"zhiyin.ranking.pipeline": "first stage learnt", "zhiyin.ranking.rankers": "second stage learnt"}
+"""How a line begins that tells what these loggers say."""
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--set", help="A setting of the pipeline, name=value; see above. Repeatable."),
+]
+
 
 def rank(
     data: opt.Data,
     out: opt.Out = None,
-    settings: opt.OwnSettings = None,
+    settings: Settings = None,
     cases: Annotated[int, typer.Option("--cases", min=10, help="At most so many cases are measured on.")] = 2_000,
     json: opt.Json = False,
     overwrite: opt.Overwrite = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
 ) -> None:
-    """Retrieve with several models and rank what they find; measure it beside each of them, and save it."""
+    """Retrieve with several models and rank what they find; measure it beside each of them, and save it.
+
+    Its settings (sources, features, ranker, value, rules, rerankers and more), and what each is:
+
+    zhiyin list models zhiyin.ranking.pipeline:Pipeline
+    """
     from zhiyin.artifacts import check_free
-    from zhiyin.cli._terminal import note, say_json
+    from zhiyin.cli._terminal import note, say_json, stages
     from zhiyin.ranking.pipeline import Pipeline
 
     options = opt.read_values(opt.settings_of(settings))
@@ -40,9 +53,12 @@ def rank(
         check_free(out, overwrite, "config.json")
     run = opt.make_run(seed, threads)
     dataset = opt.open_data(data, run)
-    found = _measured(pipeline, dataset, cases, run)
-    if out is not None:
-        Pipeline(**options).fit(dataset, run=run).save(out, overwrite=overwrite)
+    with stages(SAID) as tell:
+        found = _measured(pipeline, dataset, cases, run, tell)
+        if out is not None:
+            note(f"learning what is saved from all {dataset.n_events:,} events")
+            Pipeline(**options).fit(dataset, run=run).save(out, overwrite=overwrite)
+            tell("both stages learnt")
     if json:
         say_json(found)
     else:
@@ -54,9 +70,9 @@ def rank(
         note("nothing was saved; --out FOLDER learns from all events and saves that")
 
 
-def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run) -> dict[str, Any]:
-    """What the pipeline and each retriever come to on the latest events, or on people held out."""
-    from zhiyin import models
+def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run, tell: Callable[[str], None]) -> dict[str, Any]:
+    """What the pipeline and each of its retrievers come to on the latest events, or on people held out."""
+    from zhiyin.cli._terminal import note
     from zhiyin.evaluation.evaluate import evaluate, world_of
     from zhiyin.ranking._teaching import drawn
     from zhiyin.splitting import GlobalTime, UserHoldout
@@ -64,16 +80,16 @@ def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run) -> dict
     timed = dataset.clock == "time"
     split = (GlobalTime(targets="successive") if timed else UserHoldout(seed=run.seed)).split(dataset)
     asked, world = drawn(split.test, most, run), world_of(split.development)
-    contestants: list[Recommender] = [models.get(one.model)(**one.settings) for one in pipeline.config.sources]
+    note(
+        f"learning from {split.development.n_events:,} events: retrievers, a ranker of what they find, retrievers anew"
+    )
+    pipeline.fit(split.development, run=run)
+    tell("both stages learnt")
     rows = []
-    for model in (pipeline, *contestants):
-        if model.uses_validation:
-            model.fit(split.train, split.validation, run)
-        else:
-            model.fit(split.development, run=run)
+    for name, model in (("pipeline", pipeline), *zip(pipeline._names(), pipeline.retrievers, strict=True)):
         samples = evaluate(model, asked, METRICS, world, run=run, exclude_seen=pipeline.config.repeats == "exclude")
-        name = "pipeline" if model is pipeline else model.name
         rows.append({"name": name, "metrics": {one: _told(samples.samples[one]) for one in METRICS}})
+        tell(f"judged: {name}")
     importance = dict(list(pipeline.ranker.importance().items())[:TOLD])
     return {"split": split.name, "cases": len(asked), "models": rows, "importance": importance}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +15,18 @@ from zhiyin.errors import shortened
 LONGEST = 60
 """Letters of an id or a title that a table shows; of a longer one the middle is left out."""
 
+LATE = 30
+"""So many days after the last event that a pipeline has learnt from, what it counts of late is next to nothing."""
+
+HEADER = ("#", "item", "score", "source", "because", "notes")
+
 if TYPE_CHECKING:
+    from zhiyin.arrays import AnyArray
     from zhiyin.data.dataset import Dataset
     from zhiyin.data.queries import Queries, Query
     from zhiyin.data.recommendations import Recommendations
     from zhiyin.models.base import Recommender
+    from zhiyin.ranking.rules import Rules
 
 
 def recommend(
@@ -37,6 +46,14 @@ def recommend(
     data: Annotated[str | None, typer.Option("--data", help="Where the users' histories are (and the titles).")] = None,
     items: Annotated[
         str | None, typer.Option("--items", help="New items that may be listed too: a file, as for `zhiyin prepare`.")
+    ] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(
+            "--now",
+            help="The moment of asking, ISO 8601 (UTC unless it says otherwise) or Unix seconds. By default: for "
+            "--user just after the last event of the data; else the present, if the model has the rule `available`.",
+        ),
     ] = None,
     k: opt.K = 10,
     reasons: Annotated[int, typer.Option("--reasons", min=0, help="Reasons for each item, at most.")] = 2,
@@ -62,20 +79,19 @@ def recommend(
         if "title" in new.column_names:
             named = zip(new.column("item_id").to_pylist(), new.column("title").to_pylist(), strict=True)
             names = {one: title for one, title in named if title} | names
+    moment = _moment(now) if now is not None else _present(recommender, bool(user))
+    asked = recommender.encode(_worded(_queries(user, history, text, dataset, moment), text, text_weight))
+    allowed = None if allow is None else _some_ids(allow, "--allow")
+    excluded = () if exclude is None else _some_ids(exclude, "--exclude")
     found = recommender.recommend(
-        _worded(_queries(user, history, text, dataset), text, text_weight),
-        k,
-        exclude_seen=not include_seen,
-        allow=None if allow is None else _some_ids(allow, "--allow"),
-        exclude=() if exclude is None else _some_ids(exclude, "--exclude"),
-        reasons=reasons,
-        run=run,
+        asked, k, exclude_seen=not include_seen, allow=allowed, exclude=excluded, reasons=reasons, run=run
     )
     if json:
         say_json({"recommendations": found.to_dicts()})
     else:
-        show(found, names, k)
+        show(found, names, k, _limits(recommender, asked, found, not include_seen, allowed, excluded))
     _doubts(recommender, dataset, None if history is None else _ids(history))
+    _late(recommender, moment)
 
 
 def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | None) -> None:
@@ -94,8 +110,70 @@ def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | No
         note(f"note: the model knows no item of this history and answers as it would a stranger; its ids: {some}, ...")
 
 
+def _late(model: Recommender, moment: int | None) -> None:
+    """Note that a pipeline is asked long after all that it has learnt from."""
+    from datetime import timedelta
+
+    from zhiyin.cli._terminal import note
+    from zhiyin.data.histories import NO_TIME
+    from zhiyin.data.queries import EPOCH
+
+    until = getattr(model, "until", None)
+    if moment is None or until is None or until[0] == NO_TIME:
+        return
+    days = (moment - int(until[0])) // (24 * 60 * 60 * 1_000_000)
+    if days > LATE:
+        last = (EPOCH + timedelta(microseconds=int(until[0]))).date() + timedelta(days=1)
+        note(
+            f"note: the model is asked {days:,} days after the last event that it learnt from: what it counts of late "
+            f"is nothing; fit it anew, or ask as of then: --now {last}"
+        )
+
+
+def _present(model: Recommender, of_users: bool) -> int | None:
+    """The present, if a rule looks at the moment; else None. Users of a data set are asked as of its end."""
+    from datetime import UTC, datetime
+
+    from zhiyin.data.queries import microseconds
+
+    rules = _rules_of(model)
+    looks = rules is not None and any(getattr(one, "rule", None) == "available" for one in rules.rules)
+    return microseconds(datetime.now(UTC)) if looks and not of_users else None
+
+
+def _rules_of(model: Recommender) -> Rules | None:
+    """The rules of a pipeline; None of a model that has none."""
+    found = getattr(model, "rules", None)
+    if found is None:
+        return None
+    from zhiyin.ranking.rules import Rules
+
+    return found if isinstance(found, Rules) and found else None
+
+
+def _moment(text: str) -> int:
+    """Microseconds since 1970, of a text in ISO 8601 or of Unix seconds."""
+    from datetime import datetime
+
+    from zhiyin.data.queries import microseconds
+    from zhiyin.errors import ConfigError
+
+    seconds = re.fullmatch(r"\d{9,11}(\.\d+)?", text.strip())  # of 1973 and later; fewer digits are a date
+    try:
+        if seconds:
+            return round(float(text) * 1_000_000)
+        if not re.match(r"\d{9}", text.strip()):
+            return microseconds(datetime.fromisoformat(text.strip()))
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"--now came as {text!r}; expected is a moment such as 2024-06-01, 2024-06-01T08:30:00Z or 1717230600 "
+        "(seconds since 1970)"
+    )
+
+
 def _queries(
-    users: list[str] | None, history: str | None, text: str | None, dataset: Dataset | None
+    users: list[str] | None, history: str | None, text: str | None, dataset: Dataset | None, moment: int | None
 ) -> Queries | list[Query]:
     import numpy as np
 
@@ -103,16 +181,17 @@ def _queries(
     from zhiyin.errors import ConfigError
 
     if not users and history is None and text is not None:
-        return [Query.of([])]
+        return [Query.of([], now=moment)]
     if bool(users) == (history is not None):
         raise ConfigError(
             "say for whom: either --user ID (with --data), or --history 'item,item'; or what for: --text 'plain words'"
         )
     if history is not None:
-        return [Query.of(_ids(history))]
+        return [Query.of(_ids(history), now=moment)]
     if dataset is None:
         raise ConfigError("--user needs --data: a model keeps no users, their histories are in the data")
-    return dataset.queries(np.array([dataset.users.number(one, "user") for one in users or ()]))
+    numbers = np.array([dataset.users.number(one, "user") for one in users or ()])
+    return dataset.queries(numbers, None if moment is None else np.full(len(numbers), moment, np.int64))
 
 
 def _worded(queries: Queries | list[Query], text: str | None, weight: float) -> Queries | list[Query]:
@@ -162,21 +241,88 @@ def titles(dataset: Dataset | None, model: Recommender) -> dict[str, str]:
     return dict(zip(dataset.items.ids.to_pylist(), dataset.item_titles(), strict=True))
 
 
-def show(found: Recommendations, names: dict[str, str], k: int) -> None:
-    """Print each list with its reasons, if there are any; of one shorter than `k`, why."""
-    from zhiyin.cli._terminal import note, say, table
+def show(found: Recommendations, names: dict[str, str], k: int, limits: Sequence[str] = ()) -> None:
+    """Print each list with its reasons and notes, if there are any; of one shorter than `k`, why.
 
-    header = ["#", "item", "score", "source", "because"]
-    for one in found.to_dicts():
-        lines = [
-            (item["rank"], _name(item["item_id"], names), item["score"], item["source"], _why(item, names))
-            for item in one["items"]
-        ]
-        shown = len(header) if any(line[-1] for line in lines) else len(header) - 1
+    Args:
+        found: the lists.
+        names: what to call items, by their ids.
+        k: how long each was to be.
+        limits: for each list, what keeps other items from it; by default its history does.
+    """
+    from zhiyin.cli._terminal import note, say
+
+    for row, one in enumerate(found.to_dicts()):
         say(f"[bold]{_title(one)}[/]", wrap=False)
-        say(table(header[:shown], [line[:shown] for line in lines]))
-        if len(lines) < k:
-            note(f"{len(lines)} of {k} items: no others are allowed (the history, --allow and --exclude leave none)")
+        _show_items(one["items"], names)
+        if len(one["items"]) < k:
+            why = limits[row] if limits else "the history"
+            note(f"{len(one['items'])} of {k} items: no others are allowed{f' ({why})' if why else ''}")
+
+
+def _show_items(items: Sequence[dict[str, Any]], names: dict[str, str]) -> None:
+    """One list; its notes are below the table where they do not fit into it."""
+    from zhiyin.cli._terminal import called, fits, plain, say, table
+
+    rows = []
+    for item in items:
+        made = item["rank"], _name(item["item_id"], names), item["score"], called(item["source"])
+        rows.append((*made, _why(item, names), item.get("notes", [])))
+
+    def with_columns(most: int) -> Any:
+        kept = [at for at in range(most) if at < 4 or any(row[at] for row in rows)]  # the first four always
+        return table([HEADER[at] for at in kept], [[row[at] for at in kept] for row in rows])
+
+    noted = any(row[-1] for row in rows)
+    whole = with_columns(len(HEADER))
+    inside = not noted or fits(whole)
+    say(whole if inside else with_columns(len(HEADER) - 1))
+    for row in [] if inside else rows:
+        if row[-1]:
+            say(plain(f"{row[0]:>4}  {'; '.join(row[-1])}"), wrap=False)
+
+
+def _limits(
+    model: Recommender,
+    asked: Queries,
+    found: Recommendations,
+    exclude_seen: bool,
+    allow: Sequence[str] | None,
+    exclude: Sequence[str],
+) -> list[str]:
+    """For each list, what keeps other items from it: the rules that take some, caps, the history, options."""
+    if (found.items >= 0).all():
+        return [""] * len(found)
+    rules, n = _rules_of(model), model.n_items
+    said: list[list[str]] = [[] for _ in range(len(found))]
+    if rules is not None:
+        free = _free(model, rules, asked, exclude_seen, allow, exclude)
+        taken, caps = rules.removed(asked, n), [cap.label for cap in rules.limits.caps]
+        for row, part in enumerate(said):
+            part += [f"{label} takes {gone[row]:,} of {n:,}" for label, gone in taken.items() if gone[row]]
+            part += caps if free[row].sum() > (found.items[row] >= 0).sum() else []
+    options = (["--allow"] if allow is not None else []) + (["--exclude"] if exclude else [])
+    seen = asked.histories.lengths > 0 if exclude_seen else [False] * len(found)
+    return [", ".join([*part, *["the history"] * bool(some), *options]) for part, some in zip(said, seen, strict=True)]
+
+
+def _free(
+    model: Recommender,
+    rules: Rules,
+    asked: Queries,
+    exclude_seen: bool,
+    allow: Sequence[str] | None,
+    exclude: Sequence[str],
+) -> AnyArray:
+    """(n_queries, n_items) what may be listed, but for caps."""
+    from zhiyin.retrieval.exact import allowed_mask
+
+    free = rules.lets(asked, model.n_items)
+    if exclude_seen:
+        free[asked.histories.owner(), asked.histories.item] = False
+    ids = model.vocabulary
+    mask = allowed_mask(model.n_items, None if allow is None else ids.encode(allow), ids.encode(exclude))
+    return free if mask is None else free & mask
 
 
 def _title(one: dict[str, Any]) -> str:

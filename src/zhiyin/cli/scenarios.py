@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from zhiyin.scenarios.report import ScenarioReport
 
 app = typer.Typer(help="Recipes for families of uses: list, describe, run, new.", no_args_is_help=True)
-
-WIDE = 4
-"""More metrics than this are shown without their intervals, which `--json` has."""
 
 Name = Annotated[str, typer.Argument(help="The recipe's name, or a file of your own that ends in .toml.")]
 
@@ -96,26 +94,58 @@ def new(
 
 def show(report: ScenarioReport) -> None:
     """Print what came, beside popularity and the oracle, and what was to be good about it."""
-    from zhiyin.cli._terminal import plain, say, table
+    from zhiyin.cli._terminal import plain, say, say_table
 
-    labels = list(report.results[report.test.model])
     say(f"[bold]{plain(report.title)}[/]: {report.cases:,} questions to {plain(report.data)}")
     for warning in report.warnings:
         say(f"[yellow]note:[/] {plain(warning)}")
-    short = len(labels) > WIDE
-    rows = [(name, *(_value(of[label], short) for label in labels)) for name, of in report.results.items()]
-    say(table(["", *labels], rows, numbers_from=1))
+    shown, some_left = _tables(report)
+    for made in shown:
+        say_table(made)
+    if some_left:
+        say("[dim]there is no room for every interval; --json has them all[/]")
     for check in report.checks:
         say(f"[{'green' if check.passed else 'red'}]{plain(str(check))}[/]")
     say("good" if report.passed else "not good")
 
 
-def _value(found: Estimate, short: bool) -> str:
-    """With its interval, unless there is no room for it; so brief that a terminal of 80 columns has room for three."""
-    if found.value is None:
-        return "–"
-    alone = short or found.low is None or found.high is None
-    return _brief(found.value) if alone else f"{_brief(found.value)} ({_brief(found.low)} to {_brief(found.high)})"
+def _tables(report: ScenarioReport) -> tuple[list[Any], bool]:
+    """One table with all intervals, if it fits; else with that of the first metric, else without; else several.
+
+    Also says whether intervals are left out.
+    """
+    from zhiyin.cli._terminal import fits
+
+    labels = list(report.results[report.test.model])
+    for told in (len(labels), 1, 0):
+        made = _table(report, labels, told)
+        if fits(made):
+            return [made], told < len(labels)
+    parts = [labels[:1]]
+    for label in labels[1:]:
+        if fits(_table(report, [*parts[-1], label])):
+            parts[-1].append(label)
+        else:
+            parts.append([label])
+    return [_table(report, part) for part in parts], True
+
+
+def _table(report: ScenarioReport, labels: Sequence[str], told: int = 0) -> Any:
+    """Who answered, and what came of it by some metrics, of which the first `told` have their intervals."""
+    from zhiyin.cli._terminal import table
+
+    rows = [
+        (name, *(_value(of[label], at < told) for at, label in enumerate(labels)))
+        for name, of in report.results.items()
+    ]
+    return table(["", *labels], rows, numbers_from=1)
+
+
+def _value(found: Estimate, whole: bool) -> str:
+    """With its interval, if it is to be whole and has one."""
+    if not whole or found.value is None or found.low is None or found.high is None:
+        return _brief(found.value)
+    return f"{_brief(found.value)} ({_brief(found.low)} to {_brief(found.high)})"
 
 
 def _brief(number: float | None) -> str:
