@@ -34,6 +34,10 @@ class TestProvenance:
         assert table["notes"].to_pylist() == [["novelty: from place 3"], [], ["pinned at place 1", "value: click = 1"]]
         assert told.to_pandas()["propensity"].tolist() == [0.25, 1.0, 0.1]
 
+    def test_lists_of_several_calls_stay_apart(self, told: Recommendations) -> None:
+        assert told.to_arrow()["query"].to_pylist() == [0, 0, 1]
+        assert told.to_arrow(serving="monday")["query"].to_pylist() == ["monday/0", "monday/0", "monday/1"]
+
     def test_it_is_in_the_plain_form(self, told: Recommendations) -> None:
         first, second = (one["items"] for one in told.to_dicts())
         assert [one["propensity"] for one in first] == [0.25, 1.0]

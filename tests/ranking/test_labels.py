@@ -302,3 +302,12 @@ class TestSampled:
             sampled(world, repeats="keep")  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="unknown by 'places'"):
             sampled(world, by="places")  # type: ignore[arg-type]
+
+
+def test_a_log_of_recommendations_has_places_and_no_scores_as_features() -> None:
+    found = exposed(
+        log(rank=[1, 1, 2, 1], score=[0.9, 0.1, 0.2, 0.3], source=["ease"] * 4, notes=[""] * 4, device=list("abab")),
+        tiny(),
+    )
+    assert sorted(found.candidates.columns) == ["device", "position"]
+    assert sorted(found.candidates.columns["position"].tolist()) == [1, 1, 1, 2]

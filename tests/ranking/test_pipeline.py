@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from zhiyin.errors import ConfigError, DataError, LeakageError, MissingExtra, No
 from zhiyin.evaluation.evaluate import evaluate, world_of
 from zhiyin.models import EASE, Popularity
 from zhiyin.models.base import FILLED, load
-from zhiyin.ranking.labels import exposed
+from zhiyin.ranking.labels import exposed, rated
 from zhiyin.ranking.lists import PINNED
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.rankers import InterestAttention
@@ -451,6 +452,58 @@ class TestRankersInAPipeline:
         assert found.ranker.importance()["position"] > 0.2
         with pytest.raises(LeakageError, match="retrievers know what is to be foretold; fit it on what is before"):
             found.teach(exposed(kept, world))
+
+
+@pytest.fixture(scope="module")
+def teachable() -> tuple[Pipeline, Dataset, pa.Table]:
+    world, truth = synthetic(n_users=60, n_items=40, n_events=6_000, n_groups=4, seed=4)
+    early = GlobalTime(quantile=0.8, targets="successive").split(world).development
+    options = {"features": {"families": "retrieval, popularity, pair, affinity"}, "ranker": {"ranker": "logistic"}}
+    made = Pipeline(sources="item_knn:20, popularity:20", cases=300, repeats="allow", **options)
+    log = truth.exposures(n_lists=800, length=5, click_rate=0.4, policy="uniform")
+    log = log.select(["query", "user_id", "item_id", "time", "clicked"])
+    later = log.filter(pc.greater(log["time"], int(early.histories.time.max())))  # type: ignore[union-attr]
+    return made.fit(early, run=Run(threads=1)), world, later
+
+
+class TestTeach:
+    """A log whose dataset numbers its items in another way than the pipeline, and has more of them."""
+
+    def other(self, world: Dataset, ids: list[str]) -> Dataset:
+        """The same events of a catalogue in another order."""
+        number = np.array([ids.index(one) for one in world.items.ids.to_pylist()], np.int32)
+        past = replace(world.histories, item=number[world.histories.item])
+        return Dataset.of(past, ids, world.users.ids.to_pylist(), kinds=world.kinds)
+
+    def said(self, pipeline: Pipeline, world: Dataset) -> Any:
+        return pipeline._score(pipeline.encode(some(world, 20)))
+
+    def test_ids_count_and_not_numbers(self, teachable: tuple[Pipeline, Dataset, pa.Table]) -> None:
+        pipeline, world, log = teachable
+        want = self.said(pipeline.teach(exposed(log, world)), world)
+        ids = world.items.ids.to_pylist()
+        turned = self.other(world, ids[::-1])
+        np.testing.assert_allclose(self.said(pipeline.teach(exposed(log, turned)), world), want, rtol=1e-5)
+        start = pc.min(log["time"]).as_py()
+        ours, theirs = (self.said(pipeline.teach(rated(one, 4, start=start)), world) for one in (turned, world))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+    def test_items_that_it_does_not_know_are_left_out_and_counted(
+        self, teachable: tuple[Pipeline, Dataset, pa.Table], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Two of each list are of new items; one list has nothing else."""
+        pipeline, world, log = teachable
+        more = self.other(world, ["new", *world.items.ids.to_pylist(), "newer"])
+        new = log.filter(pa.array(np.arange(len(log)) % 5 < 2))
+        new = new.set_column(2, "item_id", pa.array(["new", "newer"] * (len(new) // 2)))
+        alone = new.slice(0, 2).set_column(0, "query", pa.array([10**6] * 2, log["query"].type))
+        want = self.said(pipeline.teach(exposed(log, world)), world)
+        shown = exposed(pa.concat_tables([log, new, alone]), more)
+        caplog.clear()
+        np.testing.assert_allclose(self.said(pipeline.teach(shown), world), want, rtol=1e-5)
+        assert f"does not know the items of {len(new) + 2} of {len(log) + len(new) + 2} exposures" in caplog.text
+        with pytest.raises(DataError, match=f"knows none of the items of all {len(new)} exposures"):
+            pipeline.teach(exposed(new, more))
 
 
 @pytest.mark.parametrize(

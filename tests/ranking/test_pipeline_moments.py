@@ -10,6 +10,7 @@ import pytest
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.synthetic import synthetic
+from zhiyin.errors import ConfigError
 from zhiyin.models import ItemKNN
 from zhiyin.models.base import load
 from zhiyin.ranking.candidates import Candidates
@@ -103,3 +104,20 @@ def test_threads_ask_it_at_once_only_if_all_sources_allow_it(
     assert not fitted.threaded
     fitted.save(tmp_path / "kept")
     assert not load(tmp_path / "kept").threaded
+
+
+def test_what_is_misspelt_is_said_before_anything_learns(world: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a retriever learns")
+
+    monkeypatch.setattr(ItemKNN, "_fit", never)
+    with pytest.raises(ConfigError, match="did you mean 'popularity'"):
+        Pipeline(**QUICK, features={"families": "popularty"}).fit(world)
+    wrong = {"family": "attributes", "settings": {"most_values": 1}}
+    with pytest.raises(ConfigError, match="most_values"):
+        Pipeline(**QUICK, features={"families": [wrong]}).fit(world)
+
+
+def test_a_value_of_a_category_is_refused(world: Dataset) -> None:
+    with pytest.raises(ConfigError, match="categor"):
+        Pipeline(**QUICK, value="chance * `region of the person`").fit(world, run=Run(threads=1))

@@ -1,4 +1,5 @@
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,20 @@ class TestFilters:
         adult = {"rule": "fits", "column": "adult", "says": "is"}
         assert left(world, adult, saying(True, False, True, name="is")) == ["ace", "bcd", "ace"]
 
+    def test_a_number_is_what_it_says_whatever_its_type(self, world: Dataset) -> None:
+        year = {"rule": "fits", "column": "year", "unknown": "drop"}
+        said = np.array([1990, 1990.0, "1990"], object)
+        assert left(world, year, replace(saying(0, 0, 0), context={"year": said})) == ["ac"] * 3
+        assert left(world, year, saying(1990, 2000.5, np.nan, name="year")) == ["ac", "", ""]  # a column of floats
+
+    def test_who_asks_is_found_in_a_table_in_any_order(self) -> None:
+        """With ids of other letters, one of which is a number to whoever asks, and one that stands there twice."""
+        users = pa.table({"user_id": ["z", "é", "12", "a", None, "a"], "region": ["de", "fr", "fr", "de", "de", "fr"]})
+        rules = Rules([{"rule": "fits", "column": "region", "unknown": "drop"}]).read(ITEMS, users, ())
+        ids: list[Any] = ["a", "é", 12, "z", "b", "~", ""]
+        lets = rules.lets(saying(*[None] * 7, users=tuple(ids)), 5)
+        assert ["".join(np.array(list("abcde"))[row]) for row in lets] == ["ab", "ab", "ab", "ae", "", "", ""]
+
     def test_what_is_owned_is_by_the_kind_of_an_event(self, world: Dataset) -> None:
         assert left(world, {"rule": "not_owned"}) == ["acde", "abcde", "abcde"]
         assert left(world, {"rule": "not_owned", "kinds": "view, purchase"}) == ["cde", "abcde", "abcde"]
@@ -208,6 +223,40 @@ class TestRules:
         assert list(rules.removed(world.queries(), 5)) == ["stock (1)", "stock (2)"]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "fits", "column": "region"},
+        {"rule": "mutual", "column": "region", "seeks": "language", "blocks": "creator"},
+    ],
+)
+def test_the_table_of_users_is_not_read_for_a_query(rule: dict[str, Any], tmp_path: Path) -> None:
+    """Of 20,000 users one is found by halving: a few dozen ids are looked at, also after saving and with new items."""
+
+    class Counted(list[str]):
+        looked = 0
+
+        def __getitem__(self, at: Any) -> Any:
+            self.looked += 1
+            return super().__getitem__(at)
+
+        def __iter__(self) -> Any:
+            raise AssertionError("all users are read")
+
+    n = 20_000
+    columns = {name: pa.array(["de", "fr"] * (n // 2)) for name in ("region", "language", "creator")}
+    users = pa.table({"user_id": [f"u{at}" for at in range(n)], **columns})
+    rules = Rules([rule]).read(ITEMS, users, ())
+    rules.save(tmp_path / "rules")
+    asked = saying(None, users=("u7777",))
+    wanted = rules.lets(asked, 5)
+    assert not wanted.all()
+    for one in (rules, Rules([rule]).load(tmp_path / "rules"), rules.update(ITEMS, asked.items)):
+        one.held[0]["ids"] = Counted(one.held[0]["ids"])
+        np.testing.assert_array_equal(one.lets(asked, 5), wanted)
+        assert 0 < one.held[0]["ids"].looked < 100
+
+
 class TestContradictions:
     @pytest.mark.parametrize(
         ("rules", "message"),
@@ -254,8 +303,10 @@ class TestContradictions:
 class TestCells:
     def test_values_are_trimmed_and_none_is_too_rare(self) -> None:
         table = pa.table({"item_id": ["a", "b", "c"], "kind": [[" x", "y", "x"], [""], ["z"]]})
+        cells = Cells.read(table.take([2, 0, 1]), "kind", "item")
+        assert cells.names == ["x", "y", "z"], "in the order of letters"
+        np.testing.assert_array_equal(cells.of.toarray(), [[0, 0, 1], [1, 1, 0], [0, 0, 0]])
         cells = Cells.read(table, "kind", "item")
-        assert cells.names == ["x", "y", "z"]
         np.testing.assert_array_equal(cells.of.toarray(), [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
         assert cells.known().tolist() == [True, False, True]
         assert cells.having(("z", "no such")).tolist() == [False, False, True]
@@ -267,3 +318,161 @@ class TestCells:
         assert times_of(table, "from", -1).tolist() == [1_000_000, -1]
         assert times_of(table, "until", 7).tolist() == [1, 7]
         assert times_of(table, "none", 7).tolist() == [7, 7]
+
+
+NOW = 1_700_000_000_000_000
+"""In microseconds since 1970."""
+
+
+def shifted(column: pa.ChunkedArray) -> pa.Array:
+    """Moments near `NOW`, as newer tables are refused that have none of our time."""
+    return pa.array([None if one is None else NOW + one for one in column.to_pylist()], pa.int64())
+
+
+SHOP = pa.table(
+    {name: shifted(ITEMS[name]) if name.startswith("available") else ITEMS[name] for name in ITEMS.column_names}
+)
+
+
+class TestNewerTables:
+    """What an hourly table may do to rules, and what it must not do in silence."""
+
+    RULES = [{"rule": "stock"}, {"rule": "available"}, {"rule": "never", "column": "language", "values": "fr"}]
+
+    @pytest.fixture
+    def rules(self, world: Dataset) -> Rules:
+        return Rules(self.RULES).fit(world)
+
+    def newer(self, world: Dataset, items: pa.Table) -> pa.Table:
+        return aligned(items, world.items)
+
+    def test_a_table_of_what_changed_is_told(
+        self, rules: Rules, world: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Of all five items some rule knew something; b is in the table, and of the others nothing is known now."""
+        part = SHOP.take([1])
+        anew = rules.update(self.newer(world, part), world.items)
+        assert anew.lets(at(world, NOW + 15, NOW, NOW), 5)[0].tolist() == [True, False, True, True, True]
+        assert [one.levelno for one in caplog.records] == [logging.WARNING]
+        assert "4 of 5 items are not in this table: nothing is known of them now" in caplog.text
+
+    def test_what_was_not_known_before_is_not_lost(self, world: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+        """Of c no stock is known: a table without it takes nothing away."""
+        Rules([{"rule": "stock"}]).fit(world).update(self.newer(world, SHOP.take([0, 1, 3, 4])), world.items)
+        Rules(self.RULES).fit(world).update(self.newer(world, SHOP), world.items)
+        Rules([{"rule": "not_owned"}]).fit(world).update(self.newer(world, SHOP.take([0])), world.items)
+        assert not caplog.records
+
+    def test_a_few_of_many_are_told_quietly(self, caplog: pytest.LogCaptureFixture) -> None:
+        n = 200
+        items = pa.table({"item_id": [f"{at:03d}" for at in range(n)], "stock": [1] * n})
+        many = Dataset.of(Histories.of_lists([[0]]), items)
+        with caplog.at_level(logging.INFO):
+            Rules([{"rule": "stock"}]).fit(many).update(aligned(items.slice(1), many.items), many.items)
+        assert [one.levelno for one in caplog.records] == [logging.INFO]
+        assert "1 of 200 items are not in this table" in caplog.text
+
+    @pytest.mark.parametrize("table", [{"item_id": ["A", "B"], "stock": [1, 2]}, {"item_id": ["a", "b"]}])
+    def test_a_table_that_says_nothing_is_refused(self, table: dict[str, Any], world: Dataset) -> None:
+        for rules in ([], [{"rule": "stock"}]):
+            with pytest.raises(DataError, match="says nothing of any of the 5 items, such as 'a'"):
+                Rules(rules).fit(world).update(self.newer(world, pa.table(table)), world.items)
+
+    @pytest.mark.parametrize(
+        ("column", "message"),
+        [
+            ("stock", "stock: unknown item feature 'stock'"),
+            ("language", "never language fr: unknown item feature 'language'"),
+            ("available_until", "available: unknown item column 'available_until'.*it was there before"),
+            ("available_from", "available: unknown item column 'available_from'.*it was there before"),
+        ],
+    )
+    def test_a_column_that_is_gone_is_refused(self, column: str, message: str, rules: Rules, world: Dataset) -> None:
+        with pytest.raises(ConfigError, match=message):
+            rules.update(self.newer(world, SHOP.drop_columns(column)), world.items)
+
+    @pytest.mark.parametrize("unit", [10**6, 10**3, 1, 10**-3])
+    def test_moments_of_another_unit_are_refused(self, unit: float, world: Dataset) -> None:
+        """Seconds, milliseconds and nanoseconds; microseconds are right."""
+        rules = Rules([{"rule": "available"}]).fit(world)
+        moment = int(NOW / unit)
+        until = pa.array([moment, None, moment + 1, None, moment], pa.int64())
+        place = ITEMS.column_names.index("available_until")
+        items = ITEMS.set_column(ITEMS.column_names.index("available_from"), "available_from", pa.nulls(5, pa.int64()))
+        items = self.newer(world, items.set_column(place, "available_until", until))
+        if unit == 1:
+            anew = rules.update(items, world.items)
+            assert anew.lets(at(world, NOW, NOW - 1, NOW), 5).sum(1).tolist() == [3, 5, 3]
+        else:
+            with pytest.raises(DataError, match=r"available: item column 'available_until' holds .* moments"):
+                rules.update(items, world.items)
+
+    def test_times_say_what_they_are_and_the_end_of_all_days_is_one(self, world: Dataset) -> None:
+        rules, last = Rules([{"rule": "available"}]).fit(world), 253_402_214_400  # the last day of the year 9999
+        for until in (pa.array([last] * 5, pa.timestamp("s")), pa.array([last * 10**6] * 5)):
+            start = pa.array([0] * 5, pa.timestamp("s"))
+            items = pa.table({"item_id": ITEMS["item_id"], "available_from": start, "available_until": until})
+            assert rules.update(items, world.items).lets(at(world, NOW, NOW, NOW), 5).all()
+
+
+class TestWhatIsSaid:
+    @pytest.mark.parametrize(
+        ("rules", "message"),
+        [
+            (
+                [{"rule": "capp", "column": "creator"}],
+                "unknown rule 'capp'; did you mean 'cap'.*there are available, stock",
+            ),
+            (
+                [{"column": "creator"}],
+                "entry 1 of the rules is .* does not say which rule it is; .*available, stock, fits",
+            ),
+            ([{"rule": "stock"}, "cap"], "entry 2 of the rules is 'cap'"),
+            ({"rule": "stock"}, r"a list of rules is expected, such as .*'rule': 'stock'.*; a dict came"),
+            (None, "a list of rules is expected, .*; a NoneType came"),
+            ('{"rule": {"rule": "stock"}}', r"or \[\[rule\]\] in a TOML file; a dict came"),
+        ],
+    )
+    def test_what_is_no_rule_comes_with_those_there_are(self, rules: Any, message: str) -> None:
+        with pytest.raises(ConfigError, match=message) as caught:
+            Rules(rules)
+        assert "discriminator" not in str(caught.value)
+        assert "tuple" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("rule", "message"),
+        [
+            ({"rule": "fits", "column": "town"}, "^fits town: unknown item feature 'town'"),
+            ({"rule": "cap", "column": "town"}, "^at most 2 of one town: unknown item feature 'town'"),
+            ({"rule": "not_owned", "kinds": "buy"}, "^not owned: unknown kind of events 'buy'"),
+            ({"rule": "pin", "item": "z"}, "^pin at 1: unknown item 'z'"),
+        ],
+    )
+    def test_errors_name_their_rule_once(self, rule: dict[str, Any], message: str, world: Dataset) -> None:
+        with pytest.raises(ConfigError, match=message):
+            Rules([rule]).fit(world)
+
+    @pytest.mark.parametrize("rule", ["never", "only"])
+    def test_values_that_no_item_has_are_told(
+        self, rule: str, world: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        misspelt = {"rule": rule, "column": "creator", "values": "ann, Bob", "unknown": "keep"}
+        fitted = Rules([misspelt]).fit(world)
+        assert [one.levelno for one in caplog.records] == [logging.WARNING]
+        assert (
+            f"{rule} creator ann, Bob: no item has 1 of the 2 values: unknown value of 'creator' 'Bob'" in caplog.text
+        )
+        assert "did you mean 'bob'" in caplog.text
+        caplog.clear()
+        Rules([{**misspelt, "values": "ann, bob"}]).fit(world)
+        fitted.update(aligned(SHOP, world.items), world.items)  # it has been said
+        assert not caplog.records
+
+
+def test_a_column_of_users_that_is_almost_named_is_asked_about(caplog: pytest.LogCaptureFixture) -> None:
+    items = pa.table({"item_id": ["a"], "region": ["north"]})
+    users = pa.table({"user_id": ["u"], "region": ["north"]})
+    for says, warned in (("regoin", True), ("device", False), (None, False)):
+        caplog.clear()
+        Rules([{"rule": "fits", "column": "region", "says": says}]).read(items, users, ())
+        assert ("did you mean 'region'" in caplog.text) is warned

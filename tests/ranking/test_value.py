@@ -36,6 +36,7 @@ def test_formulas_are_what_arithmetic_says(text: str, expected: list[float]) -> 
 def test_terms_are_those_of_the_sum_with_their_signs() -> None:
     formula = Formula.parse("click - 2 * (price - margin) + `days, last 7`/3")
     assert [one.text for one in formula.terms] == ["click", "2 * (price - margin)", "days, last 7 / 3"]
+    assert [one.shown for one in formula.terms] == ["click", "-2 * (price - margin)", "days, last 7 / 3"]
     assert formula.names == ("click", "margin", "price")
     assert formula.features == ("days, last 7",)
     terms = formula.of_terms({**KNOWN, "days, last 7": np.array([3.0, 6.0])})
@@ -72,6 +73,40 @@ def test_terms_are_those_of_the_sum_with_their_signs() -> None:
 def test_what_is_no_arithmetic_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Formula.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "divides by '0', which is 0"),
+        ("click / (2 - 2)", "divides by '2 - 2', which is 0"),
+        ("click + price * stock / 0", "divides by '0'"),
+        ("log(0)", r"holds 'log\(0\)', which comes to -inf"),
+        ("click * log(1 - 2)", r"holds 'log\(1 - 2\)', which comes to nan"),
+        ("1e400 * click", "holds '1e309', which comes to inf"),
+        ("1e308 * 1e308", r"holds '1e\+308 \* 1e\+308', which comes to inf"),
+        ("9" * 400, "which comes to inf; a finite number is expected"),
+        ("min(price, max(3, -log(0)))", r"holds 'log\(0\)'"),
+    ],
+)
+def test_constants_that_are_no_finite_numbers_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Formula.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("log(click) - log(1 - click)", ["log(click)", "-log(1 - click)"]),
+        ("click - -2 * price", ["click", "-(-2 * price)"]),
+        ("-(price - margin)", ["-price", "margin"]),
+    ],
+)
+def test_what_is_shown_of_a_term_is_what_it_comes_to(text: str, shown: list[str]) -> None:
+    formula = Formula.parse(text)
+    assert [one.shown for one in formula.terms] == shown
+    for found, one in zip(formula.of_terms(KNOWN), formula.terms, strict=True):
+        np.testing.assert_allclose(found, Formula.parse(one.shown).of(KNOWN))
 
 
 @pytest.fixture
@@ -139,6 +174,43 @@ class TestWorth:
             Value("title").fit(world.item_table, ("click",))
         with pytest.raises(ConfigError, match="unknown feature in value 'ages'; did you mean 'age'"):
             Value("`ages`").fit(world.item_table, ()).check(("age",))
+
+    def test_moments_are_no_numbers(self, world: Dataset) -> None:
+        items = world.item_table.append_column("available_from", pa.array([1, 2, 3, 4], pa.int64()))
+        with pytest.raises(ConfigError, match=r"'available_from'.*the catalogue has the numbers price;"):
+            Value("click * available_from").fit(items, ("click",))
+
+    def test_categories_are_no_numbers(self, world: Dataset) -> None:
+        value = Value("click * `creator` + `age`").fit(world.item_table, ("click",))
+        with pytest.raises(ConfigError, match=r"counts with 'creator', which no number is.*are numbers: age"):
+            value.check(("age", "creator"), ("creator",))
+        values = np.ones((6, 2), np.float32)
+        features = FeatureTable(("age", "creator"), values, {"creator": 64}, np.array([0, 4, 6]))
+        with pytest.raises(ConfigError, match="counts with 'creator'"):
+            value.worth(pairs(world), features, {"click": CLICK})
+
+    def test_a_column_without_a_number_is_refused_and_one_of_few_is_told(
+        self, world: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for column in (pa.array([None] * 4, pa.float64()), pa.array([np.nan, None, np.nan, np.inf])):
+            with pytest.raises(
+                ConfigError, match="'margin', and that column of the catalogue has no number for any of 4"
+            ):
+                Value("click * margin").fit(world.item_table.append_column("margin", column), ("click",))
+        assert not caplog.records
+        some = pa.array([None, 2.0, None, None])
+        Value("click * margin").fit(world.item_table.append_column("margin", some), ("click",))
+        assert "'margin' is known of 1 of 4 items" in caplog.text
+
+    def test_a_term_that_is_known_of_nobody_is_told(self, world: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+        value = Value("click - price / (price - price)").fit(world.item_table, ("click",))
+        worth, remarks = value.worth(pairs(world), table(age=[1.0] * 6), {"click": CLICK})
+        np.testing.assert_array_equal(worth, CLICK)
+        assert [one.text for one in remarks] == ["value: click = {}", "value: -price / (price - price) = {}"]
+        assert "value: -price / (price - price) is no number for any of 6 candidates" in caplog.text
+        caplog.clear()
+        Value("1 / price").fit(world.item_table, ()).worth(pairs(world), table(age=[1.0] * 6), {})
+        assert not caplog.records
 
     def test_it_is_saved(self, world: Dataset, tmp_path: Any) -> None:
         value = Value("click * price").fit(world.item_table, ("click",))

@@ -432,3 +432,11 @@ def test_columns_that_cannot_be_read_are_refused_and_gaps_are_unknown() -> None:
     assert np.isnan(found.values[::2]).all()
     assert not np.isnan(found.values[1::2]).any()
     assert dict(found.sizes) == {"b": 50}
+
+
+def test_columns_are_also_text() -> None:
+    assert Columns.read({"drop": "customer, day"}) == Columns(drop=("customer", "day"))
+    assert Columns.read({"features": "age", "drop": ["day"]}) == Columns(features=("age",), drop=("day",))
+    table = west(200)
+    found = read(table, Columns.read({"arm": "got", "outcome": "came", "drop": "noise"}), ["0", "1"], 50, None)
+    assert found.features.names == ("region",)

@@ -59,7 +59,8 @@ class Exposures:
         """A log from a table with `item_id`, `propensity` and a column of rewards; `position` and `owner` if there.
 
         Args:
-            table: a row for each exposure.
+            table: a row for each exposure. Where it has no `position`, `rank` is that, as in the table of
+                recommendations (`Recommendations.to_arrow`).
             items: what there is to show; the items of a policy's chances, in this order.
             reward: the column of what is earned, numbers or true and false.
             owner: the column of who saw it, where it is in the table.
@@ -71,7 +72,7 @@ class Exposures:
             if name not in table.column_names:
                 raise DataError(unknown("column of exposures", name, table.column_names))
         read = {name: _numbers(table, name) for name in ("propensity", reward)}
-        place = _numbers(table, "position").astype(np.int32) if "position" in table.column_names else None
+        place = next((one for one in ("position", "rank") if one in table.column_names), None)
         item = items.encode(table["item_id"])
         if (item < 0).any():
             row, n = int(np.argmin(item)), int(np.count_nonzero(item < 0))
@@ -84,7 +85,7 @@ class Exposures:
             propensity=read["propensity"],
             reward=read[reward],
             n_items=len(items),
-            position=place,
+            position=None if place is None else _numbers(table, place).astype(np.int32),
             owner=_owners(table[owner]) if owner is not None and owner in table.column_names else None,
         )
 

@@ -121,14 +121,20 @@ class Recommendations:
             propensity=rows("propensity"),
         )
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self, serving: str | None = None) -> pa.Table:
         """One row per recommended item: `query`, `user_id` (if known), `item_id`, `rank` from 1, `score`, `source`.
 
         Where there are any, `propensity` and `notes` (a list of texts), too.
+
+        Args:
+            serving: a name of this call, such as its moment or a number of your own. `query` counts from 0 in each
+                call; with a name it is a text, such as "monday/0", by which lists of several calls stay apart in a log.
         """
         query, place = np.nonzero(self.items >= 0)
         source = np.zeros(len(query), np.int64) if self.source is None else self.source[query, place]
         columns: dict[str, Any] = {"query": pa.array(query.astype(np.int32))}
+        if serving is not None:
+            columns["query"] = pa.array([f"{serving}/{one}" for one in query.tolist()], pa.string())
         if self.users is not None:
             columns["user_id"] = pa.array(self.users, pa.large_string()).take(pa.array(query))
         columns["item_id"] = self.vocabulary.ids.take(pa.array(self.items[query, place]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -19,6 +21,8 @@ from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, unknown
 from zhiyin.ranking._cells import Cells, as_text, places_in
 from zhiyin.ranking._rules import DAY, Held, Rule, Unsure, World
+
+logger = logging.getLogger(__name__)
 
 
 class Fits(Unsure):
@@ -46,6 +50,9 @@ class Fits(Unsure):
         found: Held = {"names": cells.names, "of": cells.of}
         if world.users is None:
             return found
+        if self._says not in world.users.column_names and get_close_matches(self._says, world.users.column_names):
+            told = unknown("user column", self._says, world.users.column_names)
+            logger.warning("%s: %s; as it is, only the context of a query can say it", self.label, told)
         users = by_id(world.users)
         return found | {"ids": users["user_id"].to_pylist(), "told": told_of(users, self._says)}
 

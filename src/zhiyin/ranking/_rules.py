@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import field_validator
 
-from zhiyin.arrays import AnyArray
+from zhiyin.arrays import AnyArray, BoolVector
 from zhiyin.config import Config, names, setting
 from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
@@ -17,8 +18,17 @@ from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.ranking._cells import Cells, numbers_of, times_of
 
+logger = logging.getLogger(__name__)
+
 DAY = 86_400_000_000
 ENDS = np.iinfo(np.int64)
+
+PLAUSIBLE = (631_152_000_000_000, 253_402_300_800_000_000)
+"""Microseconds from 1990 to the end of the year 9999, which many tables say of what never ends. A column wholly outside
+is of another unit: seconds and milliseconds of today are in 1970 then, and nanoseconds after 50000."""
+
+MISSPELT = 3
+"""At most so many values that no item has are named."""
 
 Held = dict[str, Any]
 """What a rule has read: arrays, CSR matrices, lists of text."""
@@ -59,6 +69,20 @@ class Rule(Config):
         """
         return {}
 
+    def newer(self, before: Held, world: World) -> Held:
+        """What it needs to know, by another item table; of users and kinds as `before`.
+
+        Raises:
+            ConfigError: a column is not there.
+            DataError: a column holds what cannot be meant.
+        """
+        return {**before, **self.gather(world)}
+
+    def knows(self, held: Held) -> BoolVector | None:
+        """(n_items,) of which items it knows anything; None where it needs to know nothing of items."""
+        parts = [np.diff(one.indptr) > 0 for name, one in held.items() if name == "of" or name.startswith("of_")]
+        return np.any(parts, axis=0) if parts else None
+
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """(n_queries, n_items), or (1, n_items) for all queries alike: what may be listed."""
         raise NotImplementedError
@@ -93,6 +117,22 @@ class Available(Unsure):
         start, end = times_of(world.items, self.start, ENDS.min), times_of(world.items, self.end, ENDS.max)
         return {"start": start, "end": end}
 
+    def newer(self, before: Held, world: World) -> Held:
+        """The same of a newer table; a bound that was told before must still be, in microseconds since 1970."""
+        for column, name, empty in ((self.start, "start", ENDS.min), (self.end, "end", ENDS.max)):
+            if (before[name] != empty).any() and column not in world.items.column_names:
+                raise ConfigError(
+                    f"{unknown('item column', column, world.items.column_names)}; it was there before, and without it "
+                    "no item has such a bound: send it, too, with empty cells where there is none"
+                )
+            _plausible(world.items, column)
+        return super().newer(before, world)
+
+    def knows(self, held: Held) -> BoolVector | None:
+        """Those with a bound."""
+        bound: BoolVector = (held["start"] != ENDS.min) | (held["end"] != ENDS.max)
+        return bound
+
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """By the moment of each query; where none is known, `unknown` says."""
         assert queries is not None
@@ -105,6 +145,10 @@ class _OfNumber(Unsure):
     """A rule about a number of an item."""
 
     holds = ("number",)
+
+    def knows(self, held: Held) -> BoolVector | None:
+        """Those with a number."""
+        return np.asarray(~np.isnan(held["number"]))
 
     def lets(self, held: Held, queries: Queries | None) -> AnyArray:
         """The same for all."""
@@ -154,7 +198,7 @@ class Between(_OfNumber):
     def gather(self, world: World) -> Held:
         """The numbers."""
         if self.least is None and self.most is None:
-            raise ConfigError("the rule between has neither `least` nor `most`; give one of them")
+            raise ConfigError("neither `least` nor `most` came; give one of them, or both")
         return {"number": numbers_of(world.items, self.column)}
 
     def _right(self, number: AnyArray) -> AnyArray:
@@ -185,7 +229,21 @@ class _OfValues(Unsure):
     def gather(self, world: World) -> Held:
         """Which items have one of the values."""
         cells = Cells.read(world.items, self.column, "item")
+        if world.users is not None:  # not again with each newer table
+            self._say_misspelt(cells.names)
         return {"has": cells.having(self.values), "known": cells.known()}
+
+    def knows(self, held: Held) -> BoolVector | None:
+        """Those with a value."""
+        return np.asarray(held["known"])
+
+    def _say_misspelt(self, names: list[str]) -> None:
+        """Warn of values that no item has."""
+        there = set(names)
+        none = [one for one in self.values if one not in there]
+        if none:
+            said = "; ".join(unknown(f"value of {self.column!r}", one, names) for one in none[:MISSPELT])
+            logger.warning("%s: no item has %d of the %d values: %s", self.label, len(none), len(self.values), said)
 
 
 class Only(_OfValues):
@@ -252,4 +310,17 @@ class Pinned(Rule):
         try:
             return {"item": np.array([world.vocabulary.number(self.item, "item")])}
         except DataError as error:
-            raise ConfigError(f"{self.label}: {error}") from None
+            raise ConfigError(str(error)) from None
+
+
+def _plausible(items: pa.Table, column: str) -> None:
+    """Refuse whole numbers that are no moments of our time in microseconds; times say themselves what they are."""
+    if column not in items.column_names or not pa.types.is_integer(items.schema.field(column).type):
+        return
+    moments, (first, last) = times_of(items.select([column]).drop_null(), column, 0), PLAUSIBLE
+    if len(moments) and ((moments < first) | (moments >= last)).all():
+        raise DataError(
+            f"item column {column!r} holds {moments[0]}, and all {len(moments):,} of its moments are before 1990 or "
+            "after 9999 if they are microseconds since 1970, as is expected: send times, or multiply seconds by "
+            "1,000,000 and milliseconds by 1,000"
+        )

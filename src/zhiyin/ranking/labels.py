@@ -43,6 +43,9 @@ from zhiyin.run import Run
 
 logger = logging.getLogger(__name__)
 
+SERVING = ("query", "propensity", "score", "source", "notes")
+"""Columns of a log that tell how a list was made, and nothing of the situation."""
+
 DAY = 86_400_000_000
 QUERIES_AT_ONCE = 20_000
 
@@ -113,8 +116,8 @@ def exposed(
         log: a row for each exposure, with `user_id`, `item_id`, `time` and `click`; rows of one `query`, or else of one
             person and moment, are one list, asked for at its first moment. Times are timestamps (of UTC, where they
             say no zone), dates (the day's first moment), or microseconds since 1970. Of an item that is twice in a list
-            each row teaches by itself; it is warned of, but where `position` tells them apart. Further columns are for
-            features of context.
+            each row teaches by itself; it is warned of, but where `position` (or `rank`, as recommendations call it)
+            tells them apart. Further columns are for features of context, but for those that tell of the serving.
         dataset: the events until then, whose items and users are meant.
         click: the column that says whether it was clicked.
         conversion: the column that says whether it led to a conversion.
@@ -134,12 +137,14 @@ def exposed(
     named = ["user_id", "item_id", "time", click, *(name for name in (conversion, converted_at) if name)]
     _check(log, named, converted_at)
     log = log.set_column(log.column_names.index("time"), "time", _moments(log, "time"))
+    if "rank" in log.column_names and "position" not in log.column_names:
+        log = log.rename_columns(["position" if one == "rank" else one for one in log.column_names])
     log, query, moment = _list_by_list(log)
     time = _times(log)
     ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, ends)
     if not ripe.any():
         raise DataError(f"all {len(time):,} exposures are of the last {window:g} days; no conversion can be known yet")
-    further = [name for name in log.column_names if name not in (*named, "query", "propensity")]
+    further = [name for name in log.column_names if name not in (*named, *SERVING)]
     columns = {name: _plain(log[name])[ripe] for name in further}
     first = np.flatnonzero(np.diff(query[ripe], prepend=-1))
     users = dataset.users.encode(log["user_id"])[ripe][first]

@@ -102,6 +102,7 @@ class Pipeline(Recommender):
         own = self.config
         choice: Ranker = rankers.get(own.ranker.ranker)(**own.ranker.settings)
         choice.ready()
+        Features(own.features).made()  # what is misspelt is to be said before anything learns
         time = train.histories.time
         self.until = np.array([NO_TIME if time is None or not timed(train) else time.max()])
         self.rules.fit(train)
@@ -111,7 +112,7 @@ class Pipeline(Recommender):
         parts = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
         self.ranker = self._taught(self._shown(choice), parts, run)
         if self.value is not None:
-            self.value.check(tuple(self.ranker.features))
+            self.value.check(tuple(self.ranker.features), self.features.categories)
         anew = [retriever(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
         self.retrievers = [one.fit(train, run=run) for one in anew]
         self._named()
@@ -204,7 +205,7 @@ class Pipeline(Recommender):
         choice: Ranker = rankers.get(self.config.ranker.ranker)(**self.config.ranker.settings)
         self.ranker = self._shown(choice).fit(rows.take(~last), rows.take(last), run)
         if self.value is not None:
-            self.value.check(tuple(self.ranker.features))
+            self.value.check(tuple(self.ranker.features), self.features.categories)
         return self
 
     # ------------------------------------------------------------------ answering
@@ -321,10 +322,11 @@ class Pipeline(Recommender):
         """Read stock, windows, prices and what else rules and the value need from a newer item table.
 
         Args:
-            items: with `item_id`, in any order; of an item that it lacks nothing is known.
+            items: all of them, with `item_id`, in any order; of one that it lacks nothing is known.
 
         Raises:
             ConfigError: a column is missing, or rules contradict each other now.
+            DataError: it says nothing of any item, or its moments are of another unit.
         """
         table = aligned(items, self.vocabulary)
         rules = self.rules.update(table, self.vocabulary)

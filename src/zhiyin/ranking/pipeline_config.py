@@ -47,9 +47,9 @@ class PipelineConfig(Config):
     sources: tuple[Source, ...] = (Source(model="item_knn"), Source(model="ease"), Source(model="popularity"))
     """The retrievers; also as text, `ease:200, item_knn`."""
     features: FeaturesConfig = FeaturesConfig()
-    """What the ranker is told."""
+    """What the ranker is told; also the families as text, `popularity, activity`, or as a list."""
     ranker: RankerChoice = RankerChoice()
-    """Who ranks."""
+    """Who ranks; also as text, its name."""
     value: str | None = None
     """What a candidate is worth, as a formula of what the ranker foretells, numbers of the catalogue and features; see
     `zhiyin.ranking.value`. None: what the ranker says."""
@@ -59,7 +59,7 @@ class PipelineConfig(Config):
     """So many of the best ranked candidates may re-rankers move."""
     rules: RuleList = ()
     """What may be listed, and what a list must keep to; also the path of a TOML or JSON file; see
-    `zhiyin.ranking.rules`. They are of the answers: what a ranker learns from is not filtered."""
+    `zhiyin.ranking.rules`. A ranker learns from what they leave, but for `stock`."""
     share: float = setting(0.2, gt=0, lt=0.9)
     """The latest part of the events, which the ranker learns from."""
     cases: int = setting(20_000, ge=10)
@@ -79,6 +79,20 @@ class PipelineConfig(Config):
         if isinstance(value, (list, tuple)):
             return tuple(_source(one) if isinstance(one, str) else one for one in value)
         return value
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _families(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            value = json.loads(value)
+        return {"families": value} if isinstance(value, (str, list, tuple)) else value
+
+    @field_validator("ranker", mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return json.loads(value) if value.lstrip().startswith("{") else {"ranker": value.strip()}
 
     @field_validator("rerankers", mode="before")
     @classmethod

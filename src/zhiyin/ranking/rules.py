@@ -40,11 +40,13 @@ import logging
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from zhiyin.arrays import AnyArray, BoolVector
@@ -53,7 +55,7 @@ from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
-from zhiyin.errors import ConfigError, DataError
+from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.models._saved import flatten, unflatten
 from zhiyin.ranking._mutual import Mutual
 from zhiyin.ranking._personal_rules import Fits, Frequency, NotOwned
@@ -67,15 +69,45 @@ AnyRule = Annotated[
     Field(discriminator="rule"),
 ]
 
+KNOWN: tuple[str, ...] = tuple(one.model_fields["rule"].default for one in get_args(get_args(AnyRule)[0]))
+"""The names of all rules."""
+
+FEW = 0.01
+"""A newer table that lacks a larger part of the items is warned of."""
+
 
 def rules_from(value: Any) -> Any:
-    """Rules from text: a list as JSON, or the path of a TOML or JSON file; anything else as it is.
+    """Rules from text: a list as JSON, or the path of a TOML or JSON file; a list as it is.
 
     Raises:
-        ValueError: there is no such file, or it holds something else.
+        ValueError: there is no such file, or it holds something else; or something else than a list of rules came.
     """
-    if not isinstance(value, (str, Path)):
-        return value
+    found = _from_text(value) if isinstance(value, (str, Path)) else value
+    if not isinstance(found, (list, tuple)):
+        raise ValueError(
+            f"a list of rules is expected, such as [{{'rule': 'stock'}}], or [[rule]] in a TOML file; a "
+            f"{type(found).__name__} came"
+        )
+    for place, one in enumerate(found, 1):
+        _named_rule(one, place)
+    return found
+
+
+def _named_rule(one: Any, place: int) -> None:
+    """Refuse what names none of the rules there are."""
+    if isinstance(one, Rule):
+        return
+    if not isinstance(one, Mapping) or not isinstance(one.get("rule"), str):
+        raise ValueError(
+            f"entry {place} of the rules is {one!r}, and does not say which rule it is; write {{'rule': 'stock'}}, or "
+            f"another of {', '.join(KNOWN)}"
+        )
+    if one["rule"] not in KNOWN:
+        raise ValueError(f"{unknown('rule', one['rule'], KNOWN)}; there are {', '.join(KNOWN)}")
+
+
+def _from_text(value: str | Path) -> Any:
+    """What a text, or the file that it names, holds."""
     text, form = str(value).strip(), ".json"
     if not text.startswith(("[", "{")):
         path = Path(text)
@@ -143,7 +175,10 @@ class Rules:
     def read(self, items: pa.Table, users: pa.Table, kinds: Sequence[str]) -> Self:
         """The same from tables; row `i` of `items` is item `i` of the vocabulary."""
         world = World(items, users, tuple(kinds), Vocabulary(items["item_id"]))
-        self.held = [one.gather(world) for one in self.rules]
+        self.held = []
+        for one, label in zip(self.rules, self.labels, strict=True):
+            with _told_by(one, label):
+                self.held.append(one.gather(world))
         self._derive()
         self._consistent(world.items)
         return self
@@ -151,18 +186,44 @@ class Rules:
     def update(self, items: pa.Table, vocabulary: Vocabulary) -> Self:
         """The same rules by another item table, as stock and windows change from hour to hour; users and kinds stay.
 
+        The table is of all items. Of those that it lacks nothing is known any more, so that `unknown` says what becomes
+        of them, which is logged; what was known before is not kept.
+
         Args:
             items: row `i` is item `i` of the vocabulary.
             vocabulary: the items of the model.
 
         Raises:
-            ConfigError: as `fit`.
+            ConfigError: as `fit`; also where a bound of windows was told before, and the table has no such column.
+            DataError: nothing is told of any item; or moments are of another unit than microseconds.
         """
+        gone = _untold(items)
+        if gone.all():
+            raise DataError(
+                f"this table says nothing of any of the {len(gone):,} items, such as {items['item_id'][0].as_py()!r}: "
+                "none of its ids is one of theirs, or it has no column beside them; send one with the ids of the model"
+            )
         world, anew = World(items, None, None, vocabulary), type(self)(self.rules)
-        anew.held = [{**before, **one.gather(world)} for one, before in zip(self.rules, self.held, strict=True)]
+        for one, label, before in zip(self.rules, self.labels, self.held, strict=True):
+            with _told_by(one, label):
+                anew.held.append(one.newer(before, world))
         anew._derive()
         anew._consistent(items)
+        self._say_lost(anew, gone)
         return anew
+
+    def _say_lost(self, newer: Rules, gone: BoolVector) -> None:
+        """Log how many of the items that a newer table lacks, (n_items,), rules knew anything of."""
+        both = [(one.knows(a), one.knows(b)) for one, a, b in zip(self.rules, self.held, newer.held, strict=True)]
+        lost = [before & ~now for before, now in both if before is not None and now is not None]
+        n = int((gone & np.any(lost, axis=0)).sum()) if lost else 0
+        if n:
+            logger.log(
+                logging.WARNING if n > FEW * len(gone) else logging.INFO,
+                "%d of %d items are not in this table: nothing is known of them now, and what becomes of them is "
+                "`unknown` of each rule; merge a table of what changed with the whole one, and send that",
+                *(n, len(gone)),
+            )
 
     def _derive(self) -> None:
         both = list(zip(self.rules, self.labels, self.held, strict=True))
@@ -278,3 +339,21 @@ def _named(labels: list[str]) -> list[str]:
     """With a number where one comes twice."""
     nth = [labels[: at + 1].count(label) for at, label in enumerate(labels)]
     return [one if labels.count(one) == 1 else f"{one} ({n})" for one, n in zip(labels, nth, strict=True)]
+
+
+@contextmanager
+def _told_by(rule: Rule, label: str) -> Iterator[None]:
+    """Say in errors which rule they are of."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{label}: {str(error).removeprefix(f'{rule.label}: ')}") from None
+
+
+def _untold(items: pa.Table) -> BoolVector:
+    """(n_items,) of which a table says nothing beside their ids."""
+    found = np.ones(items.num_rows, bool)
+    for name in items.column_names:
+        if name != "item_id":
+            found &= np.asarray(pc.is_null(items[name]))
+    return found

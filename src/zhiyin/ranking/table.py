@@ -186,11 +186,23 @@ class Features:
         Raises:
             DataError: none suits the data.
         """
-        made: list[Family] = [features.get(one.family)(**one.settings) for one in self.config.families]
-        self.families = [one.fit(train, run) for one in made if one.suits(train)]
+        self.families = [one.fit(train, run) for one in self.made() if one.suits(train)]
         if not self.families:
             raise DataError(f"{train.name!r} has nothing for any of the features that were asked for")
         return self
+
+    def made(self) -> list[Family]:
+        """The families that are asked for, yet to learn.
+
+        Raises:
+            ConfigError: one is unknown, or a setting of it.
+        """
+        return [features.get(one.family)(**one.settings) for one in self.config.families]
+
+    @property
+    def categories(self) -> list[str]:
+        """The names of the features that are categories."""
+        return [name for one in self.families for name in one.sizes]
 
     def save(self, folder: Path) -> None:
         """Write each family to a folder of its own, in a folder that is there."""

@@ -3,19 +3,22 @@
     click + 5 * conversion * price + 0.2 * `events of the item, last 7 days` / 100
 
 Names are what a ranker foretells ("click", "conversion", "chance", "worth"), and columns of numbers of the catalogue
-("price", "margin"); where both have a name it is the ranker's. In backquotes stands the name of a feature. There are
-+ - * /, brackets, numbers, and log, min, max and clip(x, low, high). Nothing else is read, and nothing is ever run.
+("price", "margin", but no moments); where both have a name it is the ranker's. In backquotes stands the name of a
+feature, of those that are numbers. There are + - * /, brackets, numbers, and log, min, max and clip(x, low, high).
+Nothing else is read, and nothing is ever run.
 
 *What is not known.* A formula is a sum of terms. A term that is no number for a candidate (its price is not known, or
 it divides by 0) counts as the mean of that term among the other candidates of the same query, so that an item is
-neither lifted nor sunk by what nobody knows; as 0 where it is known of none. The item's provenance leaves it out.
+neither lifted nor sunk by what nobody knows; as 0 where it is known of none, and where that is so of all queries, it
+is logged. The item's provenance leaves it out.
 """
 
 from __future__ import annotations
 
 import ast
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -32,8 +35,16 @@ from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.ranked import Remark
 from zhiyin.ranking.table import FeatureTable
 
+logger = logging.getLogger(__name__)
+
 QUOTED = re.compile(r"`([^`]+)`")
 MARK = "feature_in_backquotes_"
+
+MOMENTS = ("available_from", "available_until")
+"""Columns of the catalogue that hold numbers (of microseconds) and are none."""
+
+SCARCE = 0.5
+"""A column that has a number for a smaller part of the items is warned of."""
 
 MOST = 600
 """Of the parts of a formula; a longer one is hardly meant."""
@@ -60,9 +71,16 @@ class Term:
     """One of the summands of a formula."""
 
     text: str
-    """As it is shown to people."""
+    """Without its sign."""
     sign: int
     tree: ast.expr
+
+    @property
+    def shown(self) -> str:
+        """As it is shown to people: with its sign, so that it is what it comes to."""
+        if self.sign > 0:
+            return self.text
+        return f"-({self.text})" if self.text.startswith(("-", "+")) else f"-{self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,7 @@ class Formula:
         """Read a formula.
 
         Raises:
-            ConfigError: it is none, or holds what is not understood.
+            ConfigError: it is none, or holds what is not understood or is no finite number.
         """
         features = tuple(dict.fromkeys(QUOTED.findall(text)))
         marked = QUOTED.sub(lambda found: f"{MARK}{features.index(found[1])}", text)
@@ -102,6 +120,7 @@ class Formula:
         if sum(1 for _ in ast.walk(tree)) > MOST:
             raise ConfigError(f"a value of more than {MOST} names, numbers and signs came; write a shorter one")
         _check(tree, text)
+        _constant(tree, text)
         found = sorted({one.id for one in ast.walk(tree) if isinstance(one, ast.Name)} - FUNCTIONS.keys())
         terms = tuple(Term(_shown(part, features), sign, part) for sign, part in _summands(tree, 1))
         return cls(text, terms, tuple(one for one in found if not one.startswith(MARK)), features)
@@ -138,9 +157,11 @@ class Value:
             foretold: what the ranker foretells.
 
         Raises:
-            ConfigError: a name is neither foretold nor a column of numbers; the message lists what there is.
+            ConfigError: a name is neither foretold nor a column of numbers, and the message lists what there is; or a
+                column has no number at all.
         """
-        known = [name for name in items.column_names if is_number(items.schema.field(name).type)]
+        kinds = {name: items.schema.field(name).type for name in items.column_names if name not in MOMENTS}
+        known = [name for name, kind in kinds.items() if is_number(kind)]
         for name in self.formula.names:
             if name not in foretold and name not in known:
                 raise ConfigError(
@@ -149,6 +170,8 @@ class Value:
                     "stand in backquotes"
                 )
         self.columns = {name: numbers_of(items, name) for name in self.formula.names if name not in foretold}
+        for name, column in self.columns.items():
+            _say_scarce(name, column)
         return self
 
     def save(self, path: Path) -> None:
@@ -166,15 +189,26 @@ class Value:
             raise DataError(f"{path} is damaged: {len(found)} columns, {len(names)} are needed; save the model anew")
         self.columns = {name: found[str(at)] for at, name in enumerate(names)}
 
-    def check(self, features: tuple[str, ...]) -> None:
-        """Make sure that features in backquotes are there.
+    def check(self, features: tuple[str, ...], categories: Collection[str] = ()) -> None:
+        """Make sure that features in backquotes are there, and are numbers.
+
+        Args:
+            features: those that are there.
+            categories: those that are none of numbers; what stands for them are buckets, which no arithmetic has.
 
         Raises:
-            ConfigError: one is not.
+            ConfigError: one is not, or is a category.
         """
+        numbers = [name for name in features if name not in categories]
         for name in self.formula.features:
             if name not in features:
-                raise ConfigError(unknown("feature in value", name, features))
+                raise ConfigError(unknown("feature in value", name, numbers))
+        wrong = [name for name in self.formula.features if name in categories]
+        if wrong:
+            raise ConfigError(
+                f"value {shortened(self.formula.text)!r} counts with {', '.join(map(repr, wrong))}, which no number is "
+                f"but a category; features that are numbers: {', '.join(numbers) or '(none)'}"
+            )
 
     def worth(
         self, candidates: Candidates, table: FeatureTable, outcomes: Mapping[str, DoubleVector]
@@ -184,15 +218,41 @@ class Value:
             return np.zeros(0), ()
         known: dict[str, AnyArray] = {name: column[candidates.item] for name, column in self.columns.items()}
         known |= {name: outcomes[name] for name in self.formula.names if name not in known}
-        self.check(table.names)
+        self.check(table.names, table.sizes)
         known |= {name: table.column(name).astype(np.float64) for name in self.formula.features}
         terms = [np.broadcast_to(one, len(candidates)) for one in self.formula.of_terms(known)]
+        self._say_unknown(terms)
         owner, n = candidates.owner(), len(candidates.queries)
         total = np.sum([_completed(one, owner, n) for one in terms], axis=0)
         remarks = (
-            Remark(f"value: {one.text} = {{}}", found) for one, found in zip(self.formula.terms, terms, strict=True)
+            Remark(f"value: {one.shown} = {{}}", found) for one, found in zip(self.formula.terms, terms, strict=True)
         )
         return np.asarray(total, np.float64), tuple(remarks)
+
+    def _say_unknown(self, found: list[DoubleVector]) -> None:
+        """Warn of terms that are a number for none of the candidates."""
+        for term, values in zip(self.formula.terms, found, strict=True):
+            if np.isnan(values).all():
+                logger.warning(
+                    "value: %s is no number for any of %d candidates, and counts as 0: what it reads is not known, or "
+                    "it divides by 0",
+                    *(term.shown, len(values)),
+                )
+
+
+def _say_scarce(name: str, column: DoubleVector) -> None:
+    """Refuse a column (n_items,) without numbers, and warn of one of few."""
+    n, known = len(column), int(np.isfinite(column).sum())
+    if not known:
+        raise ConfigError(
+            f"value reads {name!r}, and that column of the catalogue has no number for any of {n:,} items; fill it, or "
+            "leave it out of the formula"
+        )
+    if known < SCARCE * n:
+        logger.warning(
+            "value: %r is known of %d of %d items; for others it counts as the mean of the same list's candidates",
+            *(name, known, n),
+        )
 
 
 def _completed(term: DoubleVector, owner: AnyArray, n: int) -> DoubleVector:
@@ -224,10 +284,41 @@ def _check(tree: ast.AST, text: str) -> None:
             f"value {shortened(text)!r} holds {held!r}; names, numbers, + - * /, brackets, and log(x), min(x, y), "
             "max(x, y), clip(x, low, high) are understood"
         )
-    parts: list[Any] = [getattr(tree, name, None) for name in ("left", "right", "operand")]
-    for part in (*parts, *getattr(tree, "args", ())):
-        if part is not None:
-            _check(part, text)
+    for part in _parts(tree):
+        _check(part, text)
+
+
+def _parts(tree: ast.AST) -> list[ast.expr]:
+    """What an operator or a function takes."""
+    found: list[Any] = [getattr(tree, name, None) for name in ("left", "right", "operand")]
+    return [*(one for one in found if one is not None), *getattr(tree, "args", ())]
+
+
+def _constant(tree: ast.AST, text: str) -> float | None:
+    """What a checked tree comes to if it holds no names, else None; refuse a part of it that is no finite number."""
+    if isinstance(tree, ast.Name):
+        return None
+    if isinstance(tree, ast.Constant):
+        return _finite(tree, text)
+    found = [_constant(one, text) for one in _parts(tree)]
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Div) and found[1] == 0:
+        raise ConfigError(f"value {shortened(text)!r} divides by {ast.unparse(tree.right)!r}, which is 0")
+    return None if None in found else _finite(tree, text)
+
+
+def _finite(tree: ast.AST, text: str) -> float:
+    """What a checked tree without names comes to."""
+    try:
+        with np.errstate(all="ignore"):
+            found = float(_value(tree, {}))  # type: ignore[arg-type]
+    except OverflowError:  # a whole number of hundreds of digits
+        found = np.inf
+    if not np.isfinite(found):
+        raise ConfigError(
+            f"value {shortened(text)!r} holds {shortened(ast.unparse(tree))!r}, which comes to {found:g}; a finite "
+            "number is expected"
+        )
+    return found
 
 
 def _summands(tree: ast.expr, sign: int) -> list[tuple[int, ast.expr]]:

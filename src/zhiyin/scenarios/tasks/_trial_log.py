@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import field_validator
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector
-from zhiyin.config import Config
+from zhiyin.config import Config, names
 from zhiyin.data.trials import Trial
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.ranking.table import FeatureTable
@@ -29,9 +30,15 @@ class Columns(Config):
     propensity: str | None = None
     """The chance of the arm that each was given; left out where lots gave them, with the same chances for all."""
     features: tuple[str, ...] = ()
-    """What was known before; by default all columns without another role."""
+    """What was known before, also as text, `age, visits`; by default all columns without another role."""
     drop: tuple[str, ...] = ()
-    """Columns to ignore: numbers of customers, and whatever came after the coupon, but for the outcome."""
+    """Columns to ignore, also as text: numbers of customers, and whatever came after the coupon, but for the
+    outcome."""
+
+    @field_validator("features", "drop", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return names(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
