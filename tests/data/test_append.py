@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.prepare import append, prepare
-from zhiyin.data.tables import Catalogue, EventLog
+from zhiyin.data.tables import Catalogue, EventLog, Users
 from zhiyin.errors import DataError
 from zhiyin.run import Run
 
@@ -112,6 +112,31 @@ def test_events_at_one_moment_keep_the_order_in_which_they_came(tmp_path: Path) 
     prepare(log(("u", "b", START), ("u", "z", START)), out=tmp_path / "d")
     dataset = append(tmp_path / "d", log(("u", "a", START)))
     assert dataset.items.decode(dataset.histories.of(0)) == ["b", "z", "a"]
+
+
+def test_columns_of_several_values_stay_so_when_rows_are_added(tmp_path: Path) -> None:
+    old = pa.table(
+        {"item_id": ["a", "b", "c"], "region": ["n|s", "n", "s"], "creator": ["x", "y", "z"], "no": [1, 2, 3]}
+    )
+    new = pa.table({"item_id": ["d"], "region": ["n|s"], "creator": [["x", "y"]], "no": [["7", "8"]]})
+    people, more = pa.table({"user_id": ["u"], "seeks": ["q/r"]}), pa.table({"user_id": ["v"], "seeks": ["r/q"]})
+    prepare(FIRST, old, Users.of(people, lists={"seeks": "/"}), out=tmp_path / "d")
+    ours = append(tmp_path / "d", LATER, new, more)
+    assert ours.item_table.to_pylist()[::3] == [
+        {"item_id": "a", "region": ["n", "s"], "creator": ["x"], "no": ["1"]},
+        {"item_id": "d", "region": ["n", "s"], "creator": ["x", "y"], "no": ["7", "8"]},
+    ]
+    assert ours.user_table.to_pylist()[1:] == [
+        {"user_id": "u", "seeks": ["q", "r"]},
+        {"user_id": "v", "seeks": ["r", "q"]},
+    ]
+
+
+def test_texts_of_which_nobody_knows_whether_they_are_several_values_are_refused(tmp_path: Path) -> None:
+    prepare(FIRST, pa.table({"item_id": ["a"], "region": ["n|s"]}), out=tmp_path / "d")
+    with pytest.raises(DataError, match=r"'region' holds lists in one table and texts with '\|' in another"):
+        append(tmp_path / "d", LATER, pa.table({"item_id": ["b"], "region": [["n"]]}))
+    append(tmp_path / "d", LATER, pa.table({"item_id": ["b"], "region": ["n|s"]}))
 
 
 def test_later_rows_of_the_catalogue_and_the_users_win(tmp_path: Path) -> None:

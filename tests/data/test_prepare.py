@@ -23,10 +23,12 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.engine import DuckDBEngine
 from zhiyin.data.parts import number
 from zhiyin.data.prepare import Preparation, prepare
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.steps.base import Events, PreparationStep, listed, next_table
 from zhiyin.data.tables import Catalogue, EventLog, Users
 from zhiyin.data.writer import count_sessions
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.ranking.rules import Rules
 from zhiyin.run import Run
 
 START = 1_600_000_000  # Unix seconds
@@ -477,6 +479,33 @@ def test_how_the_catalogue_and_the_users_were_read_is_noted() -> None:
     assert "items: 1 rows without a usable item_id were left out" in note
     assert "items: 1 values of 'price' are not a price and were left empty" in note
     assert "users: user_id is column 'customerid' (by alias)" in note
+
+
+def test_columns_of_several_values_are_remembered_and_may_be_said_in_a_recipe(tmp_path: Path) -> None:
+    items = Catalogue.of({"item_id": ["x"], "region": ["n/s"]}, lists={"region": "/"})
+    dataset = prepare(timed(("a", "x", 0)), items, {"user_id": ["a"], "region": ["n|s"]})
+    assert dataset.item_table["region"].to_pylist() == [["n", "s"]]
+    assert dataset.user_table["region"].to_pylist() == ["n|s"]
+    assert "users: column 'region' holds '|' in 1 cells" in dataset.manifest.steps[0].note
+    assert dataset.manifest.recipe["items"] == {"lists": {"region": "/"}}
+    (tmp_path / "log.csv").write_text("user_id,item_id\na,x\n")
+    (tmp_path / "goods.csv").write_text("item_id,region\nx,n|s\n")
+    (tmp_path / "shop.toml").write_text('[events]\npath = "log.csv"\n[items]\npath = "goods.csv"\nlists = ["region"]\n')
+    assert prepare(steps=tmp_path / "shop.toml").item_table["region"].to_pylist() == [["n", "s"]]
+
+
+def test_rules_look_at_each_of_several_values(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id\n1,2\n")
+    (tmp_path / "people.csv").write_text(
+        "item_id,region,language,blocked\n1,n|s,de,\n2,n,de|en,1|3\n3,s,en,\n4,n,en,\n"
+    )
+    dataset = prepare(tmp_path / "log.csv", tmp_path / "people.csv")
+    query = Queries.encode([Query.of([], context={"region": "s", "language": "en"})], dataset.items)
+    for column, fitting in (("region", ["1", "3"]), ("language", ["2", "3", "4"])):
+        allowed = Rules([{"rule": "fits", "column": column}]).fit(dataset).lets(query, 4)[0]
+        assert dataset.items.decode(np.flatnonzero(allowed)) == fitting
+    offered = Rules([{"rule": "mutual", "blocks": "blocked"}]).fit(dataset).lets(dataset.query_of("1"), 4)[0]
+    assert dataset.items.decode(np.flatnonzero(offered)) == ["3", "4"]
 
 
 def test_a_list_of_dictionaries_is_answered_with_what_to_do() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import zhiyin
@@ -183,6 +187,154 @@ def test_a_catalogue_in_json_lines(tmp_path: Path) -> None:
         {"item_id": "B1", "title": "[REC]", "description": None, "categories": None, "image": "x.jpg", "rank": 10},
     ]  # fmt: skip
     assert "1 rows could not be taken apart and were left out" in parsed.notes
+
+
+# ---- columns of several values
+
+PEOPLE = [
+    {"sku": "1", "region": ["north", "south"], "language": ["de", "en"], "creator": ["Ann"], "blocked": [2, 3]},
+    {"sku": "2", "region": ["south"], "language": ["de"], "creator": ["Ann", "Bo, J."], "blocked": []},
+    {"sku": "3", "region": None, "language": None, "creator": None, "blocked": None},
+]
+READ = [
+    {"item_id": "1", "language": ["de", "en"], "creator": ["Ann"], "region": ["north", "south"], "blocked": ["2", "3"]},
+    {"item_id": "2", "language": ["de"], "creator": ["Ann", "Bo, J."], "region": ["south"], "blocked": []},
+    {"item_id": "3", "language": None, "creator": None, "region": None, "blocked": None},
+]
+
+
+def jsonl(path: Path) -> Path:
+    return write(path, "".join(json.dumps(one) + "\n" for one in PEOPLE))
+
+
+def parquet(path: Path) -> Path:
+    pq.write_table(pa.Table.from_pylist(PEOPLE), path)
+    return path
+
+
+def csv_of_json(path: Path) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(PEOPLE[0])
+        rows.writerows([one if isinstance(one, str | None) else json.dumps(one) for one in row.values()]
+                       for row in PEOPLE)  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("form", [jsonl, parquet, csv_of_json])
+def test_lists_of_a_source_stay_lists_also_of_languages_and_creators(tmp_path: Path, form: Any) -> None:
+    table = Catalogue.read(form(tmp_path / "things")).to_arrow()
+    assert table.to_pylist() == READ
+    assert set(table.schema.types[1:]) == {pa.list_(pa.string())}
+    people = Users.read(tmp_path / "things", roles={"user_id": "sku"}).to_arrow().to_pylist()
+    assert people == [{"user_id" if name == "item_id" else name: one for name, one in row.items()} for row in READ]
+
+
+@pytest.mark.parametrize("frame", [pa.Table.from_pylist(PEOPLE), pd.DataFrame(PEOPLE), pl.DataFrame(PEOPLE)])
+def test_lists_of_a_frame_stay_lists(frame: Any) -> None:
+    assert Catalogue.of(frame).to_arrow().to_pylist() == READ
+
+
+def test_lists_of_numbers_are_ids_or_vectors(tmp_path: Path) -> None:
+    frame = pa.table({
+        "user_id": ["a", "b"], "friends": [[1, 2], []], "halves": [[0.5], [1.0]],
+        "bytes": pa.array([[1], [2]], pa.list_(pa.int8())),
+        "fixed": pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)),
+    })  # fmt: skip
+    assert Users.of(frame).to_arrow().to_pylist()[0] == {
+        "user_id": "a", "friends": ["1", "2"], "halves": [0.5], "bytes": [1], "fixed": [1, 2]
+    }  # fmt: skip
+    path = write(tmp_path / "a.jsonl", '{"user_id": 1, "a": [1, 0.5], "b": [1]}\n{"user_id": 2, "a": [2], "b": null}\n')
+    table = Users.read(path).to_arrow()
+    assert table.to_pylist()[0] == {"user_id": "1", "a": [1.0, 0.5], "b": ["1"]}
+    assert table["b"].to_pylist()[1] is None
+
+
+def test_a_value_alone_among_lists_is_a_list_of_one_and_brackets_alone_are_no_list(tmp_path: Path) -> None:
+    rows = '{"item_id": 1, "creator": "Bo, J.", "a": "[REC]"}\n{"item_id": 2, "creator": ["x", "y"], "a": "[1]"}\n'
+    table = Catalogue.read(write(tmp_path / "a.jsonl", rows)).to_arrow()
+    assert table["creator"].to_pylist() == [["Bo, J."], ["x", "y"]]
+    assert table["a"].to_pylist() == ["[REC]", "[1]"]
+    halves = Catalogue.of({"item_id": [1], "a": [r'["\ud800x", "\ud83d\ude00"]']}).to_arrow()
+    assert halves["a"].to_pylist() == [["?x", "😀"]]
+    nested = {"item_id": [1, 2], "a": ['[{"b": 1}]', '["c"]']}
+    assert Catalogue.of(nested).to_arrow()["a"].to_pylist() == nested["a"]
+
+
+def test_declared_columns_are_split_at_what_is_there_or_told(tmp_path: Path) -> None:
+    text = 'user_id,seeks,blocked,way,likes\n1,a; b,2|3,n/s,\n2,a,3,n,"Tea, hot"\n3,,,,Cup\n'
+    path = write(tmp_path / "people.csv", text)
+    lists = {"seeks": None, "blocked": None, "way": "/", "likes": ""}
+    assert Users.read(path, lists=lists).to_arrow().to_pylist() == [
+        {"user_id": "1", "seeks": ["a", "b"], "blocked": ["2", "3"], "way": ["n", "s"], "likes": None},
+        {"user_id": "2", "seeks": ["a"], "blocked": ["3"], "way": ["n"], "likes": "Tea, hot"},
+        {"user_id": "3", "seeks": None, "blocked": None, "way": None, "likes": "Cup"},
+    ]
+    assert Users.read(path, lists=["seeks", "blocked"]).to_arrow()["seeks"].to_pylist()[0] == ["a", "b"]
+    assert Users.read(path, lists="seeks, blocked").lists == {"seeks": None, "blocked": None}
+    commas = Catalogue.of({"item_id": ["1"], "author": ["Ann, Bo"]}, lists=["creator"]).parsed()
+    assert commas.table["creator"].to_pylist() == [["Ann", "Bo"]]
+    assert "author were split at commas" in commas.notes
+    genres = Catalogue.of({"item_id": [1], "genres": ["A, B|C"]}, lists={"genres": ","}).to_arrow()
+    assert genres["categories"].to_pylist() == [["A", "B|C"]]
+    mixed = Users.of({"user_id": [1, 2, 3], "n": [2.0, None, 3.0]}, lists=["n"]).to_arrow()["n"].to_pylist()
+    assert mixed == [["2"], None, ["3"]]
+
+
+def test_bars_between_values_that_recur_are_split_and_others_said(caplog: pytest.LogCaptureFixture) -> None:
+    frame = {"item_id": list("abcd"), "region": ["north|south", "north", "south", ""], "code": ["x|y", "z", "w", "v"],
+             "friends": ["b|c", "c|d", "", None], "language": ["de|en", "de", "en", None]}  # fmt: skip
+    parsed = Catalogue.of(frame).parsed()
+    assert parsed.table.to_pylist()[0] == {
+        "item_id": "a", "language": ["de", "en"], "region": ["north", "south"], "code": "x|y", "friends": ["b", "c"]
+    }  # fmt: skip
+    assert "column 'region': 1 cells were split at '|'; lists={'region': ''} keeps them whole" in parsed.notes
+    (doubt,) = (note for note in parsed.notes if "code" in note)
+    assert doubt.startswith("column 'code' holds '|' in 1 cells, and each was read as one text; if they are several")
+    assert "say lists=['code'] (at the prompt --read 'items.lists=code')" in doubt
+    assert [one.levelname for one in caplog.records if doubt in one.message] == ["WARNING"]
+    whole = Catalogue.of(frame, lists={"region": "", "code": "", "language": "", "friends": ""}).parsed()
+    assert whole.table["region"].to_pylist() == ["north|south", "north", "south", None]
+    assert whole.table["language"].to_pylist() == ["de|en", "de", "en", None]
+    assert not any("'|'" in note for note in whole.notes)
+
+
+def test_commas_and_semicolons_between_values_that_recur_are_said_and_not_split() -> None:
+    frame = {"item_id": list("abc"), "tongue": ["de, en", "de", "en"], "weight": ["1,5", "5,1", "1"],
+             "said": ["Well, no", "Oh, well", "Hm"], "land": ["DE;FR", "FR", "DE"]}  # fmt: skip
+    parsed = Catalogue.of(frame).parsed()
+    assert parsed.table.to_pylist()[0] == {name: one[0] for name, one in frame.items()}
+    assert [note.split()[1] for note in parsed.notes if " holds " in note] == ["'tongue'", "'land'"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        (["regio"], "lists names a column that is not there.*did you mean 'region'"),
+        (["title"], "lists names 'title', which is the title of each, and has one value"),
+        (["sku"], "lists names 'sku', which is the item_id of each"),
+        ({"region": 3}, "names of columns are expected"),
+        (3, "names of columns are expected"),
+    ],
+)
+def test_wrong_lists_are_refused(lists: Any, message: str) -> None:
+    with pytest.raises(ZhiyinError, match=message):
+        Catalogue.of({"sku": ["a"], "title": ["A"], "region": ["n"]}, lists=lists).to_arrow()
+
+
+def test_events_have_no_lists() -> None:
+    with pytest.raises(ConfigError, match="came for events"):
+        EventLog.of({"user_id": [1], "item_id": [1]}, lists=["kind"])
+    with pytest.raises(DataError, match=r"a column of struct<.*texts, numbers or lists are expected"):
+        Users.of({"user_id": [1], "a": [{"b": 1}]}, lists=["a"]).to_arrow()
+
+
+def test_a_recipe_names_columns_of_several_values(tmp_path: Path) -> None:
+    write(tmp_path / "items.csv", "item_id,region,blocked\na,n/s,b|c\n")
+    for lists in ('["region", "blocked"]', '{region = "/", blocked = "|"}', '"region, blocked"'):
+        recipe = write(tmp_path / "r.toml", f'[items]\npath = "items.csv"\nlists = {lists}\n')
+        (row,) = Catalogue.from_recipe(recipe).to_arrow().to_pylist()
+        assert row == {"item_id": "a", "region": ["n", "s"] if "/" in lists else ["n/s"], "blocked": ["b", "c"]}
 
 
 def test_types_of_a_frame_are_kept() -> None:

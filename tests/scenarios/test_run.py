@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from zhiyin import scenarios
@@ -147,6 +149,31 @@ def test_raw_tables_are_read_by_their_roles(tmp_path: Path) -> None:
     again = opened(DataChoice(source=str(tmp_path / "prepared")), Run(threads=1))
     assert isinstance(again, Dataset)
     assert again.content_hash == found.content_hash
+
+
+def test_columns_of_several_values_are_read_as_the_data_say(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id\nu,a\n")
+    (tmp_path / "items.csv").write_text("item_id,blocked\na,b|c\n")
+    (tmp_path / "users.csv").write_text("user_id,speaks\nu,de/en\n")
+    files = {
+        name: str(tmp_path / f"{file}.csv")
+        for name, file in (("events", "log"), ("items", "items"), ("users", "users"))
+    }
+    found = opened(DataChoice(**files, item_lists=["blocked"], user_lists={"speaks": "/"}), Run(threads=1))
+    assert isinstance(found, Dataset)
+    assert found.item_table["blocked"].to_pylist() == [["b", "c"]]
+    assert found.user_table["speaks"].to_pylist() == [["de", "en"]]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_plain_table_with_a_column_twice_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"trial.{suffix}"
+    if suffix == "csv":
+        path.write_text("got,age,age\nnothing,1,2\n")
+    else:
+        pq.write_table(pa.table([["nothing"], [1], [2]], names=["got", "age", "age"]), path)
+    with pytest.raises(DataError, match="several columns named 'age'; one of each name is expected"):
+        opened(DataChoice(table=str(path)), Run(threads=1))
 
 
 def test_other_data_have_no_oracle_and_are_not_held_against_one() -> None:

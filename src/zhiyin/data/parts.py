@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from zhiyin.artifacts import read_json, to_json
 from zhiyin.data.dataset import Clock
 from zhiyin.data.engine import Engine
+from zhiyin.data.sources.lists import is_list, is_text, split
 from zhiyin.data.steps.base import Events
 from zhiyin.errors import DataError
 
@@ -220,8 +222,27 @@ def table_of(folders: Sequence[Path], name: str) -> pa.Table | None:
     return latest(tables) if tables else None
 
 
+def lists_of(folders: Sequence[Path], name: str) -> frozenset[str]:
+    """The columns of the catalogue (`item_table`) or the users (`user_table`) of some parts that hold lists of text."""
+    files = [folder / f"{name}.parquet" for folder in folders]
+    schemas = [pq.read_schema(file) for file in files if file.is_file()]
+    return frozenset(field.name for schema in schemas for field in schema if _of_texts(field.type))
+
+
+def _of_texts(kind: pa.DataType) -> bool:
+    return is_list(kind) and is_text(kind.value_type)
+
+
 def latest(tables: Sequence[pa.Table]) -> pa.Table:
-    """The rows of all tables, whose first column is an id; of rows with the same id only the last."""
+    """The rows of all tables, whose first column is an id; of rows with the same id only the last.
+
+    Where a column holds lists in one table, the texts of another are lists of one.
+
+    Raises:
+        DataError: a column holds kinds of values in different tables that do not fit together.
+    """
+    several = {field.name for table in tables for field in table.schema if _of_texts(field.type)}
+    tables = [_with_lists(table, several) for table in tables]
     try:
         whole = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -230,3 +251,17 @@ def latest(tables: Sequence[pa.Table]) -> pa.Table:
     last = np.zeros(code.max() + 1 if len(code) else 0, np.int64)
     last[code] = np.arange(len(code))  # of repeated places the last value stays
     return whole.take(pa.array(last))
+
+
+def _with_lists(table: pa.Table, several: Iterable[str]) -> pa.Table:
+    for name in several:
+        if name in table.column_names and not is_list(table.schema.field(name).type):
+            column = table.column(name)
+            if is_text(column.type) and pc.any(pc.match_substring(column.cast(pa.string()), "|")).as_py():
+                raise DataError(
+                    f"column {name!r} holds lists in one table and texts with '|' in another; prepare all of it anew, "
+                    f"or read the new table with lists={{{name!r}: ''}} to keep texts whole"
+                )
+            column = split(column, "")[0]
+            table = table.set_column(table.column_names.index(name), name, column)
+    return table

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,7 +44,7 @@ PARTS = "ingested"
 QUARANTINE = "quarantine.parquet"
 
 _PLACE = ("path", "table", "query", "name")
-_READING = ("roles", "time_format", "time_unit", "context")
+_READING = ("roles", "time_format", "time_unit", "context", "lists")
 
 StepSpec: TypeAlias = PreparationStep | str | Mapping[str, Any]
 """A step as people give it: made already, its name, or a mapping with `name` and settings."""
@@ -222,7 +222,8 @@ class _Work:
                 old = sorted((target / PARTS).iterdir())
                 for one in old:
                     parts.adopt(one, folder / PARTS / one.name)
-                table, part, described = self._read(engine, log, items, users)
+                known = [parts.lists_of(old, name) for name in parts.TABLES]
+                table, part, described = self._read(engine, log, items, users, known)
                 new = folder / PARTS / f"{len(old):05d}"
                 parts.keep(engine, table, new, part, *described)
                 _write_quarantine(engine, folder, target / QUARANTINE)
@@ -232,13 +233,18 @@ class _Work:
             if _stamp(target) != before:
                 raise DataError(f"{target} was changed by somebody else meanwhile; nothing was appended, try again")
 
-    def _read(self, engine: Engine, log: EventLog, items: Any, users: Any) -> tuple[Events, Part, _Described]:
-        """The events in numbers, and the rows of the catalogue and of the users, read as the recipe says."""
+    def _read(
+        self, engine: Engine, log: EventLog, items: Any, users: Any, known: Sequence[Collection[str]] = ((), ())
+    ) -> tuple[Events, Part, _Described]:
+        """The events in numbers, and the rows of the catalogue and of the users, read as the recipe says.
+
+        `known`: which columns of either hold several values already.
+        """
         from zhiyin.data.tables import Catalogue, Users
 
         events, part = _ingested(engine, log)
-        catalogue, said_of_items = _rows_of(Catalogue, items, self.recipe.items)
-        people, said_of_users = _rows_of(Users, users, self.recipe.users)
+        catalogue, said_of_items = _rows_of(Catalogue, items, self.recipe.items, known[0])
+        people, said_of_users = _rows_of(Users, users, self.recipe.users, known[1])
         notes = (*part.notes, *said_of_items, *said_of_users)
         for note in notes:
             logger.info("%s", note)
@@ -345,11 +351,13 @@ def _ingested(engine: Engine, log: EventLog) -> tuple[Events, Part]:
     return table, part
 
 
-def _rows_of(kind: Any, given: Any, section: Mapping[str, Any]) -> tuple[pa.Table | None, tuple[str, ...]]:
+def _rows_of(
+    kind: Any, given: Any, section: Mapping[str, Any], known: Collection[str]
+) -> tuple[pa.Table | None, tuple[str, ...]]:
     """The rows of a catalogue or of users, one for each id, the id first; and what is to be said of their reading."""
     if given is None:
         return None, ()
-    read = _table(kind, given, section).parsed()
+    read = _table(kind, given, section).parsed(known)
     return read.table, tuple(f"{kind.schema.what}: {note}" for note in read.notes)
 
 

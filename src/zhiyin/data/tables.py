@@ -12,21 +12,25 @@ or, in a recipe (TOML), `EventLog.from_recipe("shop.toml")`:
     [events.roles]
     user_id = "uid"
     [items]
-    path = "items.parquet"
+    path = "items.csv"
+    lists = ["region", "language"]
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote as escaped
 
-from zhiyin.config import Config, setting
+from pydantic import field_validator
+
+from zhiyin.config import Config, names, setting
 from zhiyin.data.schema import EVENTS, ITEMS, USERS, Schema
 from zhiyin.data.sources.base import Source
+from zhiyin.data.sources.lists import Lists, wanted
 from zhiyin.data.sources.resolve import Where
 from zhiyin.errors import ConfigError, DataError, unknown
 
@@ -58,6 +62,9 @@ class TableRecipe(Config):
     """The unit of Unix times: s, ms, us or ns; guessed from their magnitude when absent."""
     context: list[str] = setting([])
     """Further columns of events to keep."""
+    lists: list[str] | dict[str, str | None] = setting([])
+    """Columns of items or users of which one cell may hold several values: their names, also as text ("region,
+    blocked"), or with what stands between the values (`{region = "/"}`); "" says that a column is no list."""
     delimiter: str | None = None
     """Between the cells of a text file, of one or several letters; found out when absent."""
     quote: str | None = None
@@ -66,6 +73,11 @@ class TableRecipe(Config):
     """Whether the first row of a text file names the columns; found out when absent."""
     encoding: str | None = None
     """Of a text file; UTF-8, UTF-16 and Latin-1 are told apart when absent."""
+
+    @field_validator("lists", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return list(names(value)) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +93,8 @@ class RawTable:
     time_unit: str | None = None
     context: tuple[str, ...] = ()
     """Columns without a role that are kept beside the roles."""
+    lists: Mapping[str, str | None] = field(default_factory=dict)
+    """Columns of several values, each with what stands between them in a text; None: to be found out, "": no list."""
 
     def __post_init__(self) -> None:
         from zhiyin.data.times import unit_name
@@ -90,6 +104,8 @@ class RawTable:
                 raise DataError(unknown(f"role for {self.schema.what}", role, self.schema.aliases))
         if self.time_unit is not None:
             unit_name(self.time_unit)
+        if self.lists and self.schema is EVENTS:
+            raise ConfigError(f"lists = {list(self.lists)} came for events; an event has one value in each column")
 
     @classmethod
     def read(
@@ -103,6 +119,7 @@ class RawTable:
         context: tuple[str, ...] | list[str] = (),
         table: str | None = None,
         query: str | None = None,
+        lists: Lists = (),
         delimiter: str | None = None,
         quote: str | None = None,
         header: bool | None = None,
@@ -119,6 +136,7 @@ class RawTable:
             context: further columns to read and check beside the roles.
             table: the table of a database.
             query: a query of a database, instead of a table.
+            lists: columns of several values: their names, or each with what stands between the values; see `Catalogue`.
             delimiter: between the cells of a text file.
             quote: around cells of a text file; "" when quotes mean nothing there.
             header: whether the first row of a text file names its columns.
@@ -132,7 +150,7 @@ class RawTable:
 
         source = resolve(path, table, query, Wish(delimiter, quote, header, encoding))
         called = name or (Path(path).name.partition(".")[0] if isinstance(path, (str, Path)) else "") or source.label
-        return cls(source, dict(roles or {}), called, time_format, time_unit, tuple(context))
+        return cls(source, dict(roles or {}), called, time_format, time_unit, tuple(context), wanted(lists))
 
     @classmethod
     def of(
@@ -144,6 +162,7 @@ class RawTable:
         time_format: str | None = None,
         time_unit: str | None = None,
         context: tuple[str, ...] | list[str] = (),
+        lists: Lists = (),
     ) -> Self:
         """A dataframe (pandas, polars, Arrow, ...) or a mapping of column names to values; see `read` for the rest.
 
@@ -152,7 +171,8 @@ class RawTable:
         """
         from zhiyin.data.sources.frame import Frame
 
-        return cls(Frame.of(frame), dict(roles or {}), name, time_format, time_unit, tuple(context))
+        told = wanted(lists)
+        return cls(Frame.of(frame), dict(roles or {}), name, time_format, time_unit, tuple(context), told)
 
     @classmethod
     def from_recipe(cls, path: str | Path) -> Self:
@@ -212,15 +232,18 @@ class EventLog(RawTable):
 class _Described(RawTable):
     __slots__ = ()
 
-    def parsed(self) -> Attributes:
+    def parsed(self, known: Collection[str] = ()) -> Attributes:
         """The table with its roles, and what there is to say about it.
 
+        Args:
+            known: columns that hold several values in what it is added to.
+
         Raises:
-            DataError: the source cannot be read, or its ids are not found.
+            DataError: the source cannot be read, or its ids, or columns that `lists` names, are not found.
         """
         from zhiyin.data.sources.attributes import read_attributes
 
-        return read_attributes(self)
+        return read_attributes(self, known)
 
     def to_arrow(self) -> pa.Table:
         """One row per id: the id first, then the roles that are there, then all other columns under their own names."""
@@ -231,11 +254,18 @@ class _Described(RawTable):
 class Catalogue(_Described):
     """The items: `item_id`, and what is known of them.
 
-    Roles and their types: title, description, language, creator, type, image, audio (text), categories (list of text,
-    also from "A|B" or "['A', 'B']"), price (double), available_from, available_until (int64 microseconds since 1970).
+    Roles and their types: title, description, image, audio (text), language, creator, type (text, or lists of it where
+    the source has lists), categories (list of text, also from "A|B" or "['A', 'B']"), price (double), available_from,
+    available_until (int64 microseconds since 1970).
+
+    Columns of lists stay lists, those of whole numbers become lists of text, as ids are. Text is read as lists where it
+    is JSON or Python (`["A", "B"]`), where `|` stands between values that mostly occur in other cells, too, or are ids,
+    and where `lists` says so: then at the first of `|`, `;` and `,` that occurs in the column, or at what is told.
 
     >>> Catalogue.of({"movieId": [7], "title": ["Alien"], "genres": ["Horror|Sci-Fi"]}).to_arrow().to_pylist()
     [{'item_id': '7', 'title': 'Alien', 'categories': ['Horror', 'Sci-Fi']}]
+    >>> Catalogue.of({"sku": ["a"], "region": ["north; west"]}, lists=["region"]).to_arrow().to_pylist()
+    [{'item_id': 'a', 'region': ['north', 'west']}]
     """
 
     schema: ClassVar[Schema] = ITEMS
@@ -243,6 +273,6 @@ class Catalogue(_Described):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Users(_Described):
-    """The users: `user_id`, and all other columns under their own names."""
+    """The users: `user_id`, and all other columns under their own names; of several values as in `Catalogue`."""
 
     schema: ClassVar[Schema] = USERS

@@ -99,7 +99,7 @@ def _texts(table: pa.Table) -> list[str]:
 
 def _lists(table: pa.Table) -> list[str]:
     keywords = [field.name for field in table.schema if field.name in KEYWORDS and _is_text(field.type)]
-    return [field.name for field in table.schema if _is_list(field.type)] + keywords
+    return [one.name for one in table.schema if _is_list(one.type) and one.name != "language"] + keywords
 
 
 def _is_text(kind: pa.DataType) -> bool:

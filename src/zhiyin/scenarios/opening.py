@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +76,8 @@ def _from_tables(data: DataChoice, run: Run) -> Dataset:
 
     assert data.events is not None
     events = EventLog.read(data.events, roles=data.roles)
-    items = None if data.items is None else Catalogue.read(data.items, roles=data.item_roles)
-    users = None if data.users is None else Users.read(data.users, roles=data.user_roles)
+    items = None if data.items is None else Catalogue.read(data.items, roles=data.item_roles, lists=data.item_lists)
+    users = None if data.users is None else Users.read(data.users, roles=data.user_roles, lists=data.user_lists)
     return prepare(events, items, users, name=Path(data.events).stem, run=run)
 
 
@@ -84,7 +85,7 @@ def read_table(path: str | Path) -> pa.Table:
     """A CSV or Parquet file, as it is.
 
     Raises:
-        DataError: there is none, or it is neither.
+        DataError: there is none, it is neither, or two of its columns have one name.
     """
     from pyarrow import csv, parquet
 
@@ -92,8 +93,15 @@ def read_table(path: str | Path) -> pa.Table:
     if not file.is_file():
         raise DataError(f"no file is at {path}; name a CSV or Parquet file under [data] table")
     try:
-        return parquet.read_table(file) if file.suffix == ".parquet" else csv.read_csv(file)
+        table = parquet.ParquetFile(file).read() if file.suffix == ".parquet" else csv.read_csv(file)
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{path} cannot be read: {error}; a CSV with a header, or a Parquet file, is expected"
         ) from None
+    twice = [name for name, times in Counter(table.column_names).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"{path} has several columns named {', '.join(map(repr, twice))}; one of each name is expected: rename or "
+            "remove the others"
+        )
+    return table

@@ -54,6 +54,11 @@ class DataChoice(Config):
     """The same of the catalogue."""
     user_roles: dict[str, str] = Field(default_factory=dict)
     """The same of the users."""
+    item_lists: list[str] | dict[str, str] = Field(default_factory=list)
+    """Columns of the catalogue of which a cell may hold several values, `["region"]`; or with what stands between the
+    values, `{region = "/"}`."""
+    user_lists: list[str] | dict[str, str] = Field(default_factory=list)
+    """The same of the users."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from zhiyin.data.schema import Match, match_roles, untyped
+from zhiyin.data.sources import lists
 from zhiyin.data.sources.base import QUARANTINE, Column, Staged, distinct, quote_name
 from zhiyin.data.sources.convert import id_of
 from zhiyin.data.times import read_times
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from zhiyin.data.engine import DuckDBEngine
     from zhiyin.data.tables import RawTable
 
-SEPARATORS = ("|", ";", ",")
-"""Between the categories of one item in a text column: the first that occurs in the column is taken."""
+logger = logging.getLogger(__name__)
 
-_NOTHING = {"(no genres listed)", ""}
 _TIMES = ("available_from", "available_until")
 
 
@@ -37,23 +35,32 @@ class Attributes:
     notes: tuple[str, ...]
 
 
-def read_attributes(raw: RawTable) -> Attributes:
-    """Read a catalogue or users; of rows with the same id the first is kept, rows without an id are left out."""
+def read_attributes(raw: RawTable, known: Collection[str] = ()) -> Attributes:
+    """Read a catalogue or users; of rows with the same id the first is kept, rows without an id are left out.
+
+    Args:
+        raw: the table.
+        known: columns that hold several values in what it is added to, whether it has them or not.
+
+    Raises:
+        DataError: the source cannot be read, or lacks its ids, or a column that `raw.lists` names.
+    """
     from zhiyin.data.engine import DuckDBEngine
 
     with DuckDBEngine() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         engine.execute(f"CREATE TABLE {QUARANTINE} (source VARCHAR, row_number BIGINT, reason VARCHAR, raw VARCHAR)")
-        return _Reader(engine, raw).read()
+        return _Reader(engine, raw, known).read()
 
 
 class _Reader:
     """The reading of one table of attributes."""
 
-    def __init__(self, engine: DuckDBEngine, raw: RawTable) -> None:
-        self.engine, self.raw = engine, raw
+    def __init__(self, engine: DuckDBEngine, raw: RawTable, known: Collection[str]) -> None:
+        self.engine, self.raw, self.known = engine, raw, known
         self.header = raw.source.look(engine, raw.roles)
         self.matches = match_roles(self.header.names, raw.roles, raw.schema, raw.source.label)
+        self.told = lists.resolved(raw.lists, self.header.names, self.matches, raw.source.label)
         self.staged: Staged = raw.source.stage(engine, self.header, self.header.columns, "attributes")
         self.usable = "true"
         self.notes: list[str] = [str(match) for match in self.matches if match.how != "named"]
@@ -69,8 +76,11 @@ class _Reader:
         names = distinct([*played, *(untyped(column.name) for column in others)], fold=True)[len(played) :]
         fields += [f"{column.sql} AS {quote_name(name)}" for name, column in zip(names, others, strict=True)]
         table = self._select(fields, self.raw.schema.required[0])
+        came = [*(column.name for column in played.values()), *(column.name for column in others)]
         for place, name in enumerate(table.column_names):
-            table = table.set_column(place, name, self._finished(name, table.column(place), name in played))
+            role = name if place < len(played) else ""
+            column = self._finished(table.column(place), came[place], name, role, table.column(0))
+            table = table.set_column(place, name, column)
         return Attributes(table, self.matches, tuple(dict.fromkeys(self.notes)))
 
     def _column(self, match: Match) -> Column:
@@ -107,7 +117,9 @@ class _Reader:
             return self._moment(column)
         if role == "price":
             return self._known(column, _price(column), "a price")
-        return column.sql if role == "categories" else _text(column)
+        if role == "categories" or (role in lists.KEYWORDS and column.type.endswith("]")):
+            return column.sql
+        return _text(column, joined=role not in lists.KEYWORDS)
 
     def _known(self, column: Column, value: str, what: str) -> str:
         """The expression `value`; how many cells it leaves empty is said."""
@@ -127,71 +139,54 @@ class _Reader:
         self.notes.extend(reading.notes)
         return self._known(column, reading.value, "a time")
 
-    def _finished(self, name: str, column: pa.ChunkedArray, has_role: bool) -> pa.ChunkedArray:
-        if has_role:
-            return self._categories(name, column) if name == "categories" else column
-        return _typed(column) if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else column
+    def _finished(
+        self, column: pa.ChunkedArray, came: str, name: str, role: str, ids: pa.ChunkedArray
+    ) -> pa.ChunkedArray:
+        """A column in its form: that of a role, lists of several values, numbers, or as it came.
 
-    def _categories(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Lists of text, whatever they were written as."""
-        kind = column.type
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
-                return column.cast(pa.list_(pa.string()))
-            return pa.chunked_array([_lists(column.to_pylist())])
-        texts = column.cast(pa.string())
-        separator = _separator(texts)
-        if separator == ",":
-            self.notes.append(f"{name} were split at commas")
-        known = texts.combine_chunks().dictionary_encode()
-        parsed = _lists([_split(one, separator) for one in known.dictionary.to_pylist()])
-        return pa.chunked_array([parsed.take(known.indices)])
+        Args:
+            column: what was read.
+            came: its name in the source.
+            name: its name from now on.
+            role: the role that it plays; empty for none.
+            ids: of the table.
+        """
+        if self.told.get(came) == "" and role != "categories":
+            return column if role else _typed(column)
+        if role == "categories" or came in self.told:
+            return self._split(column, came, self.told.get(came))
+        if role and role not in lists.KEYWORDS:
+            return column
+        if name in self.known:
+            return self._split(column, came, "|")
+        if role and lists.is_list(column.type):
+            return self._split(column, came, None)
+        if not lists.is_text(column.type):
+            return lists.plain(column)
+        found = lists.guess(column, came, self.raw.schema.what, ids)
+        if found.note:
+            self.notes.append(found.note)
+        if found.doubtful:
+            logger.warning("%s: %s", self.raw.source.label, found.note)
+        return found.lists if found.lists is not None else column if role else _typed(column)
 
-
-def _lists(values: Iterable[Any]) -> pa.Array:
-    return pa.array([None if one is None else list(_flat(one)) for one in values], pa.list_(pa.string()))
-
-
-def _flat(value: Any) -> Iterable[str]:
-    if isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _flat(one)
-    elif value is not None:
-        yield str(value)
-
-
-def _separator(texts: pa.ChunkedArray) -> str | None:
-    for one in SEPARATORS:
-        if pc.any(pc.match_substring(texts, one)).as_py():
-            return one
-    return None
+    def _split(self, column: pa.ChunkedArray, came: str, separator: str | None) -> pa.ChunkedArray:
+        found, at = lists.split(column, separator)
+        if separator is None and at == ",":
+            self.notes.append(f"{came} were split at commas")
+        return found
 
 
-def _split(text: str, separator: str | None) -> Any:
-    stripped = text.strip()
-    if stripped.startswith("["):
-        for parse in _PARSERS:
-            try:
-                return parse(stripped)
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-    if stripped in _NOTHING:
-        return []
-    parts = stripped.split(separator) if separator else [stripped]
-    return [part.strip() for part in parts if part.strip()]
-
-
-_PARSERS: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
-
-
-def _text(column: Column) -> str:
-    """Text; a list of texts (also one in JSON) is joined."""
+def _text(column: Column, joined: bool = True) -> str:
+    """Text; a list of texts (also one in JSON) is joined, unless the text is one of values."""
     if column.type.endswith("]"):
         return f"nullif(array_to_string({column.sql}, ', '), '')"
     if column.type != "VARCHAR":
         return f"CAST({column.sql} AS VARCHAR)"
-    joined = f"array_to_string(TRY_CAST(TRY_CAST({column.sql} AS JSON) AS VARCHAR[]), ', ')"
-    plain = f"CASE WHEN starts_with({column.sql}, '[\"') THEN coalesce({joined}, {column.sql}) ELSE {column.sql} END"
+    if not joined:
+        return f"nullif({column.sql}, '')"
+    whole = f"array_to_string(TRY_CAST(TRY_CAST({column.sql} AS JSON) AS VARCHAR[]), ', ')"
+    plain = f"CASE WHEN starts_with({column.sql}, '[\"') THEN coalesce({whole}, {column.sql}) ELSE {column.sql} END"
     return f"nullif({plain}, '')"
 
 
@@ -207,7 +202,9 @@ def _price(column: Column) -> str:
 
 
 def _typed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A text column as numbers where all of its values are some; "007" is none."""
+    """A text column as numbers where all of its values are some; "007" is none. Other columns stay as they are."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
     given = pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
     if given.null_count == len(given):
         return column
