@@ -40,6 +40,25 @@ def test_items_that_say_what_is_looked_for(zhiyin: Zhiyin, prepared: Path) -> No
     assert "says nothing to tfidf" in zhiyin("search", "xyzzy", *ask[2:]).err
 
 
+def test_a_small_catalogue_is_listed_whole_but_for_items_that_say_nothing(zhiyin: Zhiyin, tmp_path: Path) -> None:
+    titles = ["red shoe", "blue shoe", "", "", "green hat", "winter hat"]
+    items = "\n".join(f"i{item},{title}" for item, title in enumerate(titles))
+    events = "\n".join(f"u{user},i{item},{1_500_000_000 + user + item}" for user in range(5) for item in range(6))
+    (tmp_path / "items.csv").write_text(f"item_id,title\n{items}\n")
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,timestamp\n{events}\n")
+    files = ("--events", tmp_path / "events.csv", "--items", tmp_path / "items.csv")
+    assert zhiyin("prepare", *files, "--out", tmp_path / "small").code == 0
+    ask = ("search", "red shoe", "--data", tmp_path / "small", "--encoder", "tfidf", "-o", "max_share=1", "--no-keep")
+    ask = (*ask, "-o", "min_items=1", "-o", "text=title", "--json")
+    for k in ((), ("-k", 6)):
+        found = zhiyin(*ask, *k).json["items"]
+        assert [one["rank"] for one in found] == [1, 2, 3, 4]
+        assert [one["title"] for one in found[:2]] == ["red shoe", "blue shoe"]
+        assert {one["item_id"] for one in found} == {"i0", "i1", "i4", "i5"}
+    assert len(zhiyin(*ask, "-k", 2).json["items"]) == 2
+    assert "between 1 and 6 items" in " ".join(zhiyin(*ask, "-k", 7).err.split())
+
+
 def test_items_as_codes(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "codes"
     ask = ("codes", "residual_kmeans", "--data", prepared, "--encoder", "tfidf", "--no-keep", *SMALL, "--out", out)

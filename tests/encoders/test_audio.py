@@ -1,5 +1,6 @@
 """`audio` reads real sound files, whose likeness is known because they are made here."""
 
+import struct
 import wave
 from pathlib import Path
 
@@ -97,6 +98,32 @@ def test_missing_broken_and_silent_files_are_counted(folder: Path) -> None:
     assert found.speaks.tolist() == [True, *[False] * 6, True]
 
 
+def test_rates_that_nobody_records_are_refused(folder: Path) -> None:
+    soundfile.write(folder / "plain.wav", sound("chord", 0), RATE)
+    plain = (folder / "plain.wav").read_bytes()
+    rates = [1, 999, 192_000, 768_001, 1_999_999_973, 2**31 - 1]
+    for rate in rates:
+        (folder / f"{rate}.wav").write_bytes(plain[:24] + struct.pack("<I", rate) + plain[28:])
+    found = Audio(root=str(folder)).encode(table("plain.wav", *(f"{rate}.wav" for rate in rates)), keep=False)
+    assert found.unreadable.tolist() == [1, 2, 4, 5, 6]
+
+
+@pytest.mark.parametrize("fault", ["memory", "system"])
+def test_a_fault_that_passes_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    from zhiyin.encoders import audio
+
+    encoder, paths = Audio(root=str(folder)), table("chord0.wav", "beat0.wav")
+
+    def fails(*_: object, **__: object) -> object:
+        raise MemoryError if fault == "memory" else soundfile.LibsndfileError(2)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*((audio, "_at_rate") if fault == "memory" else (soundfile, "SoundFile")), fails)
+        assert encoder.encode(paths, keep=folder / "kept").unreadable.tolist() == [0, 1]
+    again = encoder.encode(paths, keep=folder / "kept")
+    assert (again.unreadable.tolist(), again.encoded) == ([], 2)
+
+
 def test_of_a_long_file_the_middle_is_listened_to(folder: Path) -> None:
     long = np.concatenate([sound("rain", 5, 4), sound("chord", 5, 4), sound("rain", 6, 4)])
     soundfile.write(folder / "long.wav", long, RATE)
@@ -129,3 +156,34 @@ def test_a_model_of_transformers_is_read(folder: Path) -> None:
     assert found.shape == (3, 16)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert np.unique(found.round(5), axis=0).shape[0] == 3
+
+
+@pytest.mark.parametrize("norm", ["group", "layer"])
+def test_with_a_model_a_batch_equals_its_parts(folder: Path, norm: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    convolution = {"conv_dim": (16,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    about = {"feat_extract_norm": norm, "do_stable_layer_norm": norm == "layer"}
+    net = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**shape, **convolution, **about))
+    net.save_pretrained(folder / "wav2vec")
+    reads = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=norm == "layer")
+    reads.save_pretrained(folder / "wav2vec")
+    soundfile.write(folder / "long.wav", sound("chord", 5, 5), RATE)
+    soundfile.write(folder / "tiny.wav", sound("chord", 5)[:40], RATE)  # less than the model can read
+    encoder = Audio(root=str(folder), model=str(folder / "wav2vec"), batch_size=8)
+    paths = ["rain0.wav", "long.wav", "beat0.wav", "tiny.wav"]
+    whole = encoder.encode_files(paths)
+    assert whole.any(1).all()
+    for row, path in enumerate(paths):
+        np.testing.assert_allclose(encoder.encode_files([path])[0], whole[row], atol=1e-5)
+
+
+def test_with_a_model_what_is_drawn_of_a_long_sound_is_the_same(folder: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+
+    reads = transformers.ClapFeatureExtractor(max_length_s=1, truncation="rand_trunc")
+    heard = [Audio()._prepared(reads, sound("rain", 0, 3, 16_000))["input_features"] for _ in range(2)]
+    np.testing.assert_array_equal(*heard)

@@ -162,6 +162,28 @@ def test_folders_that_are_no_causal_model_are_refused(folders: dict[str, Path], 
         CausalLM(model="./nowhere").encode_texts(["a"])
 
 
+def test_a_model_that_reads_both_ways_is_refused(tmp_path: Path) -> None:
+    small = {"vocab_size": 400, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for name, told in (("both", {}), ("forward", {"is_decoder": True})):
+        config = transformers.BertConfig(**small, intermediate_size=16, initializer_range=0.5, **told)
+        transformers.BertModel(config).save_pretrained(tmp_path / name)
+        tokenizer(marked=False).save_pretrained(tmp_path / name)
+    with pytest.raises(DataError, match="of type 'bert', reads texts both ways"):
+        CausalLM(model=str(tmp_path / "both")).encode_texts(["a"])
+    found = [
+        CausalLM(model=str(tmp_path / "forward"), query_template=template).encode_texts(["space"])
+        for template in ("{text}", "{text} and love")
+    ]
+    np.testing.assert_allclose(*found, atol=1e-5)  # what comes after the text is not seen by it
+    config = transformers.BartConfig(
+        vocab_size=10, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=1,
+        decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8,
+    )  # fmt: skip
+    transformers.BartModel(config).save_pretrained(tmp_path / "bart")
+    with pytest.raises(DataError, match="of type 'bart', no causal language model"):
+        CausalLM(model=str(tmp_path / "bart")).encode_texts(["a"])
+
+
 def test_weights_of_half_the_size_say_about_the_same(folders: dict[str, Path]) -> None:
     exact, half = (CausalLM(model=str(folders["llama"]), dtype=kind) for kind in ("float32", "bfloat16"))
     cosines = (exact.encode_texts(TEXTS) * half.encode_texts(TEXTS)).sum(1)

@@ -1,6 +1,8 @@
 """What the base class of encoders does for all of them."""
 
 import hashlib
+import json
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zhiyin.encoders import TFIDF, base, load
+from zhiyin.encoders import TFIDF, Fused, _kept, base, load
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.run import Run
@@ -169,3 +171,101 @@ def test_columns_are_named_in_one_text() -> None:
 def test_a_table_without_rows_of_text_columns_is_refused() -> None:
     with pytest.raises(DataError, match="no text and no categories"):
         Letters().encode(pa.table({"item_id": ["1"], "price": [2.0]}), keep=False)
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_a_cache_that_cannot_be_written_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, to_file: bool
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("ZHIYIN_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(base, "WINDOW", 3)
+    out = tmp_path / "vectors.npy" if to_file else None
+    found = Letters().encode(films(["a", "b", "c", "a", "d"]), out=out)
+    np.testing.assert_array_equal(found.values, Letters().encode(films(["a", "b", "c", "a", "d"]), keep=False).values)
+    assert "no vectors are kept on the disk" in caplog.text
+    with pytest.raises(DataError, match="cannot"):
+        Letters().encode(films(), keep=tmp_path / "file" / "kept")
+
+
+def test_what_is_written_to_a_file_is_not_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "WINDOW", 64)
+    texts = [f"text {number % 3_000}" for number in range(4_000)]
+    table, encoder = films([*texts[:3_900], *[None] * 100]), Letters(size=512)
+    tracemalloc.start()
+    try:
+        found = encoder.encode(table, keep=False, out=tmp_path / "vectors.npy")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * found.values.size / 2
+    assert (found.encoded, found.kept, len(found.silent)) == (3_000, 900, 100)
+    np.testing.assert_array_equal(found.values[3_000:3_900], found.values[:900])
+    np.testing.assert_array_equal(found.values[2_990:3_010], encoder.encode_texts(texts[2_990:3_010], purpose="item"))
+
+
+# ---------------------------------------------------------------------- weights that are not saved
+
+
+class Weighty(Letters):
+    """Its vectors depend on weights that lie elsewhere."""
+
+    weights = "first"
+
+    def _weights(self) -> str:
+        return self.weights
+
+
+def test_a_loaded_encoder_with_other_weights_is_refused_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Weighty().save(tmp_path / "encoder")
+    assert load(folder).encode_texts(["a"]).any()
+    monkeypatch.setattr(Weighty, "weights", "second")
+    for use in (
+        lambda one: one.encode(films(), keep=False),
+        lambda one: one.encode_texts(["a"]),
+        lambda one: one.width,
+        lambda one: load(one.save(tmp_path / "saved again", overwrite=True)).encode_texts(["a"]),
+    ):
+        changed = load(folder)
+        for _ in range(2):
+            with pytest.raises(DataError, match=r"weights are others.*second now, first then"):
+                use(changed)
+    assert changed.fit(films()).encode_texts(["a"]).any()  # who fits anew takes them as they are
+
+
+def test_the_weights_of_parts_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [{"encoder": Weighty().name}, {"encoder": "tfidf"}]
+    folder = Fused(parts=parts).fit(films()).save(tmp_path / "fused")
+    assert load(folder).encode_texts(["a story"]).any()
+    monkeypatch.setattr(Weighty, "weights", "second")
+    for use in (lambda one: one.encode(films(), keep=False), lambda one: one.encode_texts(["a story"])):
+        with pytest.raises(DataError, match="weights are others"):
+            use(load(folder))
+
+
+def test_an_encoder_saved_before_weights_were_noted_still_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Weighty().save(tmp_path / "encoder")
+    header = json.loads((folder / "config.json").read_text())
+    assert header.pop("weights") == "first"
+    (folder / "config.json").write_text(json.dumps(header))
+    monkeypatch.setattr(Weighty, "weights", "second")
+    assert load(folder).encode_texts(["a"]).any()
+
+
+def test_a_disk_that_becomes_full_on_the_way_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DataError("no space left")
+
+    monkeypatch.setenv("ZHIYIN_CACHE", str(tmp_path))
+    monkeypatch.setattr(base, "WINDOW", 3)
+    monkeypatch.setattr(_kept, "MOST_ROWS", 4)
+    texts = [f"text {number % 11}" for number in range(30)]
+    right = Letters().encode(films(texts), keep=False).values
+    monkeypatch.setattr(_kept, "_write_pair", full)
+    found = Letters().encode(films(texts), out=tmp_path / "vectors.npy")
+    assert (found.encoded, found.kept) == (11, 19)
+    np.testing.assert_array_equal(found.values, right)

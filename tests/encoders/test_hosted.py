@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +14,10 @@ import pytest
 
 pytest.importorskip("openai")
 
-from zhiyin.encoders import Hosted
+from zhiyin.encoders import Hosted, base
+from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.run import Run
 from zhiyin.testing.encoders import FILMS, TextEncoderSuite, films
 
 KEY = "sk-very-secret"
@@ -35,6 +37,8 @@ class Server(ThreadingHTTPServer):
         self.keys: list[str] = []
         self.slow = 0.0
         self.times: list[float] = []
+        self.drip = 0.0
+        """Seconds between one byte of an answer and the next."""
 
     @property
     def url(self) -> str:
@@ -63,7 +67,10 @@ class Answer(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         with suppress(OSError):  # whoever asked has gone
-            self.wfile.write(body.encode())
+            for byte in body.encode() if server.drip else b"":
+                self.wfile.write(bytes([byte]))
+                time.sleep(server.drip)
+            self.wfile.write(b"" if server.drip else body.encode())
 
     def log_message(self, *_: object) -> None:
         pass
@@ -181,6 +188,7 @@ def test_a_request_that_is_refused_for_good_says_why(server: Server) -> None:
         '{"data": [{"index": 0, "embedding": [1, NaN]}]}',
         '{"data": [{"index": 0, "embedding": [1, 2]}, {"index": 1, "embedding": [1, 2]}]}',
         '{"data": [{"index": 0, "embedding": [1, 2]}], "usage": {"total_tokens": "many"}}',
+        '{"data": [{"index": 1, "embedding": [1, 2]}]}',
     ],
 )
 def test_garbage_is_refused(server: Server, body: str) -> None:
@@ -189,10 +197,45 @@ def test_garbage_is_refused(server: Server, body: str) -> None:
         hosted(server).encode_texts(["a"])
 
 
+@pytest.mark.parametrize("places", [[0, 0], [1, 2], [0, None], ["0", "1"]])
+def test_places_that_are_none_are_refused(server: Server, places: list) -> None:
+    data = [{"index": place, "embedding": [1, 2]} for place in places]
+    server.script = [(200, {}, json.dumps({"data": data}))]
+    with pytest.raises(DataError, match="/embeddings answered"):
+        hosted(server).encode_texts(["a", "b"])
+
+
+def test_without_places_the_order_counts(server: Server) -> None:
+    server.script = [(200, {}, '{"data": [{"embedding": [1, 0]}, {"embedding": [0, 1]}]}')]
+    np.testing.assert_array_equal(hosted(server).encode_texts(["a", "b"]), np.eye(2))
+
+
+def test_vectors_of_different_lengths_are_refused(server: Server) -> None:
+    server.script = [(200, {}, '{"data": [{"embedding": [1, 0]}]}')]
+    with pytest.raises(DataError, match=r"different lengths: \[2, 8\]"):
+        hosted(server, batch_size=1, parallel=1).encode_texts(["a", "b"])
+
+
 def test_a_slow_server_is_given_up(server: Server) -> None:
     server.slow = 0.5
     with pytest.raises(DataError, match=r"did not answer within 0.1 s after 1 tries"):
         hosted(server, timeout=0.1, retries=0).encode_texts(["a"])
+
+
+def test_a_server_that_drips_is_given_up_too(server: Server) -> None:
+    server.drip = 0.02  # each byte comes in time, the whole of them would take seconds
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"did not answer within 0.2 s after 1 tries"):
+        hosted(server, timeout=0.2, retries=0).encode_texts(["a"] * 3)
+    assert time.monotonic() - began < 1
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again(server: Server) -> None:
+    server.script = [(200, {"Content-Length": "1000", "Connection": "close"}, '{"data": [')]
+    assert hosted(server).encode_texts(["a"]).any()
+    server.script = [(200, {"Content-Length": "1000", "Connection": "close"}, '{"data": [')]
+    with pytest.raises(DataError, match="cannot be reached after 1 tries: the answer was cut off"):
+        hosted(server, retries=0).encode_texts(["a"])
 
 
 def test_nobody_at_home() -> None:
@@ -207,9 +250,84 @@ def test_requests_are_spread_over_a_minute(server: Server) -> None:
     assert max(server.times) - min(server.times) >= 0.25
 
 
-def test_what_came_before_an_error_is_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from zhiyin.encoders import base
+def test_what_is_sent_again_keeps_the_pace_and_is_counted(server: Server) -> None:
+    server.script = [(429, {"Retry-After-Ms": "1"}, "later")] * 3
+    encoder = hosted(server, requests_per_minute=600)
+    encoder.encode_texts(["a"])
+    assert server.times[-1] - server.times[0] >= 0.25
+    assert (len(server.times), encoder.usage.requests, encoder.usage.texts) == (4, 4, 1)
 
+
+@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("stop", ["an error", "most_cost", "Ctrl-C"])
+def test_what_was_paid_for_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: int, stop: str
+) -> None:
+    catalogue = films([f"text {number}" for number in range(800)])  # within one window
+    spent = {"price": 1e6, "most_cost": 500.0} if stop == "most_cost" else {}  # two tokens a text
+    encoder = hosted(server, batch_size=100, parallel=parallel, retries=0, **spent)
+    asked, begun = encoder._answer, []
+
+    def fails_later(question: dict) -> object:
+        begun.append(question)
+        if len(begun) == 7 and stop == "Ctrl-C":
+            raise KeyboardInterrupt
+        if len(begun) == 7 and stop == "an error":
+            server.script = [(400, {}, "too long")]
+        return asked(question)
+
+    monkeypatch.setattr(encoder, "_answer", fails_later)
+    with pytest.raises(KeyboardInterrupt if stop == "Ctrl-C" else DataError):
+        encoder.encode(catalogue, keep=tmp_path / "kept")
+    assert 300 <= encoder.usage.texts < 800
+    assert len(list((tmp_path / "kept").glob("*.keys.npy"))) == 1
+    monkeypatch.undo()
+    again = Hosted(url=server.url, model="test", key_in="NONE").encode(catalogue, keep=tmp_path / "kept")
+    assert again.kept == encoder.usage.texts
+    right = np.array([vector_of(f"text {number}", 8) for number in range(800)])
+    np.testing.assert_allclose(again.values, right / np.linalg.norm(right, axis=1, keepdims=True), atol=1e-6)
+
+
+class SlowConfig(TextConfig):
+    """Settings of `Slow`."""
+
+    batch_size: int = 2
+
+
+class Slow(TextEncoder):
+    """Reads, like a language model on a CPU, little by little, until somebody kills it."""
+
+    config: SlowConfig
+
+    def __init__(self, config: SlowConfig | None = None, **options: object) -> None:
+        super().__init__(config, **options)
+        self.asked: list[int] = []
+        self.most = 100
+
+    def _encode(self, contents: Sequence[str], run: Run) -> np.ndarray:
+        self.asked.append(len(contents))
+        if sum(self.asked) > self.most:
+            raise KeyboardInterrupt
+        return np.array([vector_of(text, 8) for text in contents], np.float32)
+
+
+def test_a_slow_encoder_keeps_what_it_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = films([f"text {number}" for number in range(40)])
+    killed, again = Slow(), Slow()
+    killed.most = 26
+    with pytest.raises(KeyboardInterrupt):
+        killed.encode(catalogue, keep=tmp_path / "kept")
+    assert killed.asked == [8, 8, 8, 8]
+    found = again.encode(catalogue, keep=tmp_path / "kept")
+    assert (found.encoded, found.kept) == (16, 24)
+    assert len(list((tmp_path / "kept").glob("*.keys.npy"))) == 2
+    monkeypatch.setattr(base, "MOST_SECONDS", 0.0)
+    very = Slow()
+    very.encode(catalogue, keep=False)
+    assert very.asked == [8] + [2] * 16
+
+
+def test_what_came_before_an_error_is_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "WINDOW", 4)
     server.script = []
     encoder = hosted(server, retries=0)
@@ -240,3 +358,40 @@ def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_key_and_the_pace_are_not_part_of_what_vectors_depend_on() -> None:
     assert Hosted().identity() == Hosted(key_in="OTHER", retries=1, price=2.0, batch_size=7).identity()
     assert Hosted().identity() != Hosted(model="other").identity() != Hosted(url="http://here/v1").identity()
+
+
+def test_user_and_password_are_never_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = Hosted(url=server.url.replace("://", "://me:hush@"), model="test")
+    assert encoder.config.url == server.url
+    assert encoder.identity() == hosted(server).identity()
+    encoder.encode(films(), keep=tmp_path / "kept")
+    encoder.save(tmp_path / "encoder")
+    written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert b"hush" not in written
+    assert "hush" not in caplog.text
+    assert "are left out; set key_in" in caplog.text
+    monkeypatch.setenv("LOGIN", "Basic me:hush")
+    hosted(server, key_in="LOGIN").encode_texts(["a"])
+    assert server.keys[-1] == "Basic bWU6aHVzaA=="
+
+
+def test_pauses_are_those_that_a_server_asks_for() -> None:
+    from email.utils import formatdate
+
+    from zhiyin.encoders.hosted import _pause
+
+    class Refused(Exception):
+        status_code = 429
+
+        def __init__(self, **headers: str) -> None:
+            self.response = type("Response", (), {"headers": headers})
+
+    assert _pause(Refused(**{"retry-after-ms": "50", "retry-after": "9"}), 1) == 0.05
+    assert _pause(Refused(**{"retry-after": "9"}), 1) == 9
+    assert 5 < _pause(Refused(**{"retry-after": formatdate(time.time() + 8, usegmt=True)}), 1) < 9
+    assert _pause(Refused(**{"retry-after": "86400"}), 1) == 60
+    for said in ("soon", "-1", "nan", "0"):
+        assert 0.3 < _pause(Refused(**{"retry-after": said}), 1) <= 0.5
+    assert 3 <= _pause(ConnectionError(), 4) <= 4

@@ -1,5 +1,7 @@
 """`image` reads real files of several formats, whose likeness is known because they are drawn here."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,86 @@ def test_a_picture_that_would_fill_the_memory_is_not_opened(folder: Path, monkey
 
     monkeypatch.setattr(image, "MOST_PIXELS", 1_000)
     assert Image(root=str(folder)).encode(table("red0.png"), keep=False).unreadable.tolist() == [0]
+
+
+def test_a_header_that_promises_too_much_stops_nobody(folder: Path) -> None:
+    def chunk(kind: bytes, said: bytes) -> bytes:
+        return struct.pack(">I", len(said)) + kind + said + struct.pack(">I", zlib.crc32(kind + said))
+
+    for side in (9_700, 12_000, 20_000):  # at some of which Pillow warns, at others it raises an error of its own
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+        (folder / f"{side}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    whole = (folder / "red0.png").read_bytes()
+    (folder / "chunk.png").write_bytes(whole[:33] + whole[33:].replace(b"IDAT", b"\xcd\x6f\xbd\xf2", 1))
+    paths = ["red0.png", "9700.png", "12000.png", "20000.png", "chunk.png", "blue0.png"]
+    assert Image(root=str(folder)).encode(table(*paths), keep=False).unreadable.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), MemoryError()])
+def test_a_fault_that_passes_is_not_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    encoder, opens = Image(root=str(folder)), Image._open
+
+    def fails(self: Image, path: Path) -> np.ndarray:
+        if path.name in ("red0.png", "again.png"):
+            raise fault
+        return opens(self, path)
+
+    (folder / "again.png").write_bytes((folder / "red0.png").read_bytes())
+    (folder / "text.png").write_text("no picture")
+    paths = ["red0.png", "blue0.png", "text.png", "again.png"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "_open", fails)
+        first = encoder.encode(table(*paths), keep=folder / "kept")
+        assert encoder.encode(table("red0.png"), keep=False).values.tolist() == [[0.0] * encoder.width]
+    assert first.unreadable.tolist() == [0, 2, 3]
+    assert "tried again next time" in caplog.text
+    again = encoder.encode(table(*paths), keep=folder / "kept")
+    assert again.unreadable.tolist() == [2]
+    assert again.encoded == 1
+    np.testing.assert_array_equal(again.values, encoder.encode(table(*paths), keep=False).values)
+
+
+def test_what_a_slow_encoder_read_is_kept_while_it_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zhiyin.encoders import _kept, base
+    from zhiyin.encoders._kept import KeptVectors
+
+    for module in (_kept, base):
+        monkeypatch.setattr(module, "MOST_SECONDS", 0.0)
+    encoder, opens = Image(root=str(folder), batch_size=1), Image._open
+    names, seen = sorted(one.name for one in folder.iterdir()), []
+
+    def watched(self: Image, path: Path) -> np.ndarray:
+        if (folder / "kept").is_dir():
+            kept = KeptVectors(encoder.identity(), folder / "kept")  # as another process would find it
+            seen.append(len(names) - len(kept.missing([encoder._key(str(folder / one)) for one in names])))
+        return opens(self, path)
+
+    monkeypatch.setattr(Image, "_open", watched)
+    encoder.encode(table(*names), keep=folder / "kept")
+    assert seen == list(range(1, 12))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_picture_is_turned_as_its_exif_says(folder: Path, ending: str) -> None:
+    for way, turn in {3: 180, 6: 90, 8: 270}.items():  # what a camera wrote that was held like this
+        exif = Pillow.Exif()
+        exif[0x0112] = way
+        held = Pillow.open(folder / "red0.png").rotate(turn, expand=True)
+        held.save(folder / f"{way}.{ending}", exif=exif, **({"quality": 95} if ending == "jpg" else {}))
+    found = Image(root=str(folder)).encode_files(["red0.png", *(f"{way}.{ending}" for way in (3, 6, 8))])
+    assert (found[1:] @ found[0]).min() > 0.995
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it could not read
+def test_a_broken_exif_does_no_harm(folder: Path) -> None:
+    plain = Pillow.open(folder / "red0.png")
+    plain.save(folder / "plain.jpg")
+    plain.save(folder / "broken.jpg", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + b"\xff" * 20)
+    found = Image(root=str(folder)).encode_files(["plain.jpg", "broken.jpg"])
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_vectors_are_kept_by_what_files_hold(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """`sentence` reads real models: the English MiniLM that a package carries, and small ones made here."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 pytest.importorskip("sentence_transformers")
 
-from zhiyin.encoders import Sentence
+from zhiyin.encoders import Sentence, load
 from zhiyin.encoders._folders import folder_of, weights_hash
 from zhiyin.encoders.sentence import CARRIED, DEFAULT
 from zhiyin.errors import ConfigError, DataError, MissingExtra
@@ -82,6 +83,77 @@ def test_folders_that_are_no_model_are_refused(tmp_path: Path, copy: Path) -> No
     (copy / "model.safetensors").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="does not open as a model"):
         Sentence(model=str(copy)).encode_texts(["a"])
+
+
+def test_a_pickle_of_one_module_is_refused_and_seen_by_the_hash(copy: Path) -> None:
+    before, dense = weights_hash(copy), copy / "2_Dense"
+    modules = json.loads((copy / "modules.json").read_text())
+    modules.append({"idx": 9, "name": "9", "path": dense.name, "type": "sentence_transformers.models.Dense"})
+    (copy / "modules.json").write_text(json.dumps(modules))
+    dense.mkdir()
+    (dense / "config.json").write_text("{}")
+    (dense / "pytorch_model.bin").write_bytes(b"first")
+    with pytest.raises(DataError, match=r"2_Dense holds only pytorch_model.bin, which can run code.*save_pretrained"):
+        Sentence(model=str(copy)).identity()
+    first = weights_hash(copy)
+    (dense / "pytorch_model.bin").write_bytes(b"other")
+    assert len({before, first, weights_hash(copy)}) == 3
+    (dense / "model.safetensors").write_bytes(b"safe")
+    assert folder_of(str(copy), "sentence", {}, "text") == copy
+
+
+def test_a_route_of_a_module_is_looked_at_too_and_other_folders_are_not(copy: Path) -> None:
+    (copy / "openvino").mkdir()
+    (copy / "openvino" / "openvino_model.bin").write_bytes(b"no pickle, and not read")
+    assert folder_of(str(copy), "sentence", {}, "text") == copy
+    (copy / "1_Pooling" / "router_config.json").write_text("{}")
+    (copy / "1_Pooling" / "query_0").mkdir()
+    (copy / "1_Pooling" / "query_0" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(DataError, match="query_0 holds only"):
+        folder_of(str(copy), "sentence", {}, "text")
+
+
+def test_weights_that_changed_since_it_was_saved_are_refused(copy: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = Sentence(model=str(copy)).save(tmp_path / "encoder")
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: -value for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(DataError, match="weights are others than when it was saved"):
+        load(folder).encode_texts(["a"])
+
+
+def test_an_encoder_whose_model_is_not_here_is_saved_all_the_same(copy: Path, tmp_path: Path) -> None:
+    folder = Sentence(model=str(tmp_path / "nowhere")).save(tmp_path / "encoder")
+    assert load(folder).config.model.endswith("nowhere")
+
+
+@pytest.mark.parametrize("part", ["config.json", "model.safetensors.index.json"])
+def test_what_is_missing_of_a_model_of_the_hub_is_fetched(
+    tmp_path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    import huggingface_hub
+
+    held, online = tmp_path / "held", True
+    held.mkdir()
+    (held / "config.json").write_text("{}")
+    if part != "config.json":
+        (held / "model-1.safetensors").write_bytes(b"")
+        shards = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+        (held / part).write_text(json.dumps({"weight_map": shards}))
+
+    def snapshot(model: str, local_files_only: bool = False, **_: object) -> str:
+        if not local_files_only and not online:
+            raise OSError("the hub does not answer")
+        return str(held if local_files_only else copy)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert folder_of("some/model", "sentence", CARRIED, "text") == copy
+    online = False
+    with pytest.raises(DataError, match=r"without all of its weights .*held.* could not be fetched \(the hub does not"):
+        folder_of("some/model", "sentence", CARRIED, "text")
+    (held / "model-2.safetensors").write_bytes(b"")
+    assert folder_of("some/model", "sentence", CARRIED, "text") == held
 
 
 def test_a_model_that_would_need_the_internet_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:

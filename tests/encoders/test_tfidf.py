@@ -38,6 +38,14 @@ class TestTFIDF(TextEncoderSuite):
         assert encoder.terms == ["film", "noir", "war"]
         assert encoder.encode_texts(["a film noir"]).any()
 
+    def test_fitted_anew_it_knows_its_new_width(self) -> None:
+        encoder = TFIDF().fit(films())
+        wide = encoder.width
+        encoder.fit(films(["red shoe", "red hat", "blue shoe", "blue hat"]))
+        found = encoder.encode_texts(["red"]).shape[1]
+        assert encoder.width == found < wide
+        assert encoder.encode_texts([""]).shape == (1, found)
+
     def test_nothing_to_read_is_refused(self) -> None:
         with pytest.raises(DataError, match="no text and no categories"):
             TFIDF().fit(pa.table({"item_id": ["1"], "price": [1.0]}))

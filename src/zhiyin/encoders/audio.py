@@ -8,6 +8,9 @@ does not know what is sung. A wav2vec, CLAP or AST folder knows more.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,13 @@ FRAME, HOP = 1_024, 512
 """Values of a frame, and from one frame to the next."""
 BANDS = 40
 """Of the mel scale."""
+SYSTEM = 2
+"""What libsndfile calls a fault of the machine and not of the file."""
 NOTES = 12
 LAGS = 32
 """Frames to the next beat that are told apart."""
+RATES = (1_000, 768_000)
+"""Values a second of a file that is read; what says more or less is broken, and could fill the memory."""
 LOWEST, HIGHEST = 55.0, 4_000.0
 """Hertz of the notes that are listened to."""
 
@@ -46,6 +53,7 @@ class Audio(MediaEncoder):
 
     config: AudioConfig
     tower = "get_audio_features"
+    edition = 2
 
     def _open(self, path: Path) -> AnyArray:
         """(n,) float32 at `RATE`, one channel."""
@@ -55,11 +63,15 @@ class Audio(MediaEncoder):
             raise MissingExtra("media", "soundfile", f"the encoder {self.name}") from None
         try:
             with soundfile.SoundFile(path) as file:
+                if not RATES[0] <= file.samplerate <= RATES[1]:
+                    raise ValueError(f"{file.samplerate} values a second")
                 wanted = int(self.config.seconds * file.samplerate)
                 file.seek(max(0, (file.frames - wanted) // 2))
                 sound = file.read(wanted, dtype="float32", always_2d=True).mean(1)
                 rate = file.samplerate
         except soundfile.LibsndfileError as error:
+            if error.code == SYSTEM:
+                raise OSError(errno.EIO, str(error)) from error
             raise ValueError(str(error)) from error
         if not len(sound) or not np.isfinite(sound).all():
             raise ValueError("no sound")
@@ -84,12 +96,37 @@ class Audio(MediaEncoder):
         maker: Any = AutoFeatureExtractor  # not annotated in every version
         return maker.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
+    def _together(self, held: list[AnyArray]) -> list[list[int]]:
+        """Those of one length: what a shorter one is filled up with would be heard too."""
+        found: dict[int, list[int]] = {}
+        for row, one in enumerate(held):
+            found.setdefault(len(one), []).append(row)
+        return list(found.values())
+
     def _inputs(self, processor: Any, held: list[AnyArray]) -> Any:
+        import torch
+
+        given = [self._prepared(processor, one) for one in held]
+        return {name: torch.cat([one[name] for one in given]) for name in given[0]}
+
+    def _prepared(self, processor: Any, sound: AnyArray) -> dict[str, Any]:
+        """One sound as the model reads it, by itself; of less than a frame, the rest is silence."""
         rate = int(processor.sampling_rate)
-        given = processor(
-            [_at_rate(one, RATE, rate) for one in held], sampling_rate=rate, return_tensors="pt", padding=True
-        )
+        whole = _at_rate(np.pad(sound, (0, max(0, FRAME - len(sound)))), RATE, rate)
+        with _same_draws():
+            given = processor(whole, sampling_rate=rate, return_tensors="pt")
         return {name: value for name, value in given.items() if hasattr(value, "to")}
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """What a processor draws, as that of CLAP does the part of a long sound, is the same for each file."""
+    state = np.random.get_state()  # noqa: NPY002 - the one of the library
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def _at_rate(sound: AnyArray, rate: int, wanted: int = RATE) -> AnyArray:

@@ -8,7 +8,9 @@ length 1, what says nothing or cannot be read, checks, saving and loading are he
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Self
@@ -21,10 +23,10 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, IntVector
 from zhiyin.artifacts import cache_folder
 from zhiyin.config import Component, Config, names, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.encoders._kept import KeptVectors, digest, identity_hash
+from zhiyin.encoders._kept import MOST_SECONDS, KeptVectors, digest, identity_hash
 from zhiyin.encoders._rows import Rows, new_matrix
+from zhiyin.encoders._saved import THEN, check_weights, save
 from zhiyin.encoders._saved import load as load
-from zhiyin.encoders._saved import save
 from zhiyin.encoders._terms import Fields
 from zhiyin.encoders._texts import cleaned, item_texts
 from zhiyin.errors import DataError, NotFittedError
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 1_024
 """Items that are read, looked up and encoded together; within a window, contents of like length go together."""
+BATCHES, BATCH = 4, 64
+"""What an encoder reads before that is kept: so many of its batches, and how long one is where no setting says it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +94,20 @@ class Encoder(Component):
         """(n, d) float32, of any length; a row that is not finite for a content that cannot be read."""
         raise NotImplementedError
 
+    def _steps(self, contents: Sequence[str], run: Run) -> Generator[tuple[list[int], FloatMatrix]]:
+        """Encode contents little by little: places among them, and their vectors, to be kept before the next come.
+
+        A content that never comes could not be read by a fault of the machine; it is not kept, and tried again.
+        """
+        batch = int(getattr(self.config, "batch_size", BATCH))
+        size, at = BATCHES * batch, 0
+        while at < len(contents):
+            began, places = time.monotonic(), list(range(at, min(at + size, len(contents))))
+            yield places, self._encode([contents[place] for place in places], run)
+            at += len(places)
+            if time.monotonic() - began > MOST_SECONDS:
+                size = batch
+
     def _key(self, content: str) -> bytes | None:
         """The hash by which a content is found again; None where it is not there."""
         return digest(content.encode())
@@ -113,6 +131,9 @@ class Encoder(Component):
             for name in self.learns:
                 self.__dict__.pop(name, None)  # half a fit is none
             raise
+        finally:
+            self.__dict__.pop("_width", None)
+        self.__dict__.pop(THEN, None)
         return self
 
     def encode(
@@ -132,11 +153,12 @@ class Encoder(Component):
             run: threads, and who watches.
 
         Raises:
-            DataError: no table came, a column is missing, a folder or file cannot be written, or the folder keeps
-                vectors of another encoder.
+            DataError: no table came, a column is missing, a folder or file cannot be written, the folder keeps
+                vectors of another encoder, or a loaded encoder has other weights than when it was saved.
             NotFittedError: the encoder learns from a catalogue, and has not yet.
         """
         self._check_fitted()
+        check_weights(self)
         table, how = item_table(items, self.name), run or Run()
         kept, tally = self._kept(keep), _Tally()
         if out is None:
@@ -158,6 +180,7 @@ class Encoder(Component):
         """The length of a vector."""
         found: int | None = self.__dict__.get("_width")
         if found is None:
+            check_weights(self)
             found = self.__dict__["_width"] = self._probe()
         return found
 
@@ -203,12 +226,16 @@ class Encoder(Component):
             return KeptVectors({})
         identity = self.identity()
         named = f"{self.name.rpartition(':')[2]}-{identity_hash(identity)}"
-        return KeptVectors(identity, cache_folder() / "vectors" / named if keep is True else Path(keep))
+        if keep is True:  # the cache only saves time: without it, all goes on
+            return KeptVectors(identity, cache_folder() / "vectors" / named, needed=False)
+        return KeptVectors(identity, Path(keep))
 
     def _rows(self, table: pa.Table, kept: KeptVectors, tally: _Tally, run: Run, file: BinaryIO | None) -> Rows:
         """The vectors of all rows, window by window."""
         rows = Rows(table.num_rows, file)
         starts = range(0, table.num_rows, WINDOW)
+        if file is not None:
+            kept.lean_on(file)
         try:
             for start in run.progress.track(starts, len(starts), f"{self.name}: encode"):
                 rows.append(self._window(table.slice(start, WINDOW), start, kept, tally, run))
@@ -226,18 +253,26 @@ class Encoder(Component):
         tally.silent += [start + row for row, key in enumerate(found) if key is None]
         keys = [key for key in found if key is not None]
         new = sorted(kept.missing(keys), key=lambda place: -len(contents[there[place]]))
-        if new:
-            vectors = self._checked(self._encode([contents[there[place]] for place in new], run), len(new))
-            kept.add([keys[place] for place in new], vectors)
-            tally.encoded += len(new)
-        if there:
-            said = kept.get(keys)
+        self._keep([contents[there[place]] for place in new], [keys[place] for place in new], kept, run)
+        tally.encoded += len(new)
+        gone = {keys[place] for place in kept.missing(keys)}
+        told = [place for place, key in enumerate(keys) if key not in gone]
+        if told:
+            said = kept.get([keys[place] for place in told])
+            kept.lies([keys[place] for place in told], [start + there[place] for place in told])
             self.__dict__["_width"] = said.shape[1]
-            tally.unreadable += [start + there[row] for row in np.flatnonzero(~said.any(1)).tolist()]
         values = np.zeros((len(contents), self.width), np.float32)
-        if there:
-            values[there] = said
+        if told:
+            values[[there[place] for place in told]] = said
+        spoke = np.array(there, np.int64)
+        tally.unreadable += (start + spoke[~values[spoke].any(1)]).tolist()
         return values
+
+    def _keep(self, contents: list[str], keys: list[bytes], kept: KeptVectors, run: Run) -> None:
+        """Encode contents and keep each vector as soon as it is there, so that an error or a crash loses little."""
+        with closing(self._steps(contents, run)) as steps:
+            for places, vectors in steps:
+                kept.add([keys[place] for place in places], self._checked(vectors, len(places)))
 
     def _checked(self, vectors: AnyArray, n: int) -> FloatMatrix:
         """Vectors of length 1; zeros for those that are not finite, or have no direction."""
@@ -278,10 +313,11 @@ class TextEncoder(Encoder):
             run: threads.
 
         Raises:
-            DataError: something else than texts came.
+            DataError: something else than texts came, or the weights are others than when the encoder was saved.
             NotFittedError: the encoder learns from a catalogue, and has not yet.
         """
         self._check_fitted()
+        check_weights(self)
         given = [texts] if isinstance(texts, str) else list(texts)
         if wrong := [one for one in given if not isinstance(one, str)]:
             raise DataError(f"{self.name} reads texts, but {type(wrong[0]).__name__} came: {wrong[0]!r}")

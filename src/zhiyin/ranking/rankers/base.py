@@ -122,7 +122,7 @@ class Ranker(Component):
     @property
     def saved(self) -> tuple[str, ...]:
         """Names of all attributes to save."""
-        return ("features", "chance_map", *self.learns)
+        return ("features", "buckets", "chance_map", *self.learns)
 
     @property
     def says_chances(self) -> bool:
@@ -152,6 +152,7 @@ class Ranker(Component):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self.features: list[str] = []
+        self.buckets: list[str] = []
         self.chance_map = NO_MAP
 
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
@@ -213,6 +214,7 @@ class Ranker(Component):
         if self._method != "none":
             self._check_calibration(held)
         self.features = list(rows.features.names)
+        self.buckets = _buckets(rows.features)
         self.chance_map = NO_MAP
         balance = getattr(self.config, "balance", False)
         self._fit(rows.balanced() if balance else rows, self._stopping(held), run or Run())
@@ -309,18 +311,28 @@ class Ranker(Component):
             raise NotFittedError(f"{self.name} is not fitted yet; call fit(rows) first")
         if not len(features):
             return np.zeros((0, len(self.foretold)))
-        said = self._said(features.as_named(self.features))
+        known = features.as_named(self.features)
+        self._check_buckets(known)
+        said = self._said(known)
         if not self.chance_map.size:
             return said
         columns = [chances.apply(self._method, one, said[:, at]) for at, one in enumerate(self.chance_map)]
         return np.stack(columns, 1)
+
+    def _check_buckets(self, features: FeatureTable) -> None:
+        for name, learnt, now in zip(self.features, self.buckets, _buckets(features), strict=True):
+            if learnt != now:
+                raise DataError(
+                    f"feature {name!r} has {now or 'no'} categories and the ranker has learnt from {learnt or 'none'}, "
+                    "of which numbers mean others; make both tables with the same `buckets`"
+                )
 
     def predict(self, features: FeatureTable) -> DoubleVector:
         """(n,) what each candidate is worth.
 
         Raises:
             NotFittedError: before `fit`.
-            DataError: a feature that was learnt from is not there.
+            DataError: a feature that was learnt from is not there, or has other categories.
         """
         return np.asarray(self._foretell(features)[:, -1], np.float64)
 
@@ -347,3 +359,8 @@ def ordered(names: Sequence[str], amounts: AnyArray) -> dict[str, float]:
     total = float(np.sum(amounts)) or 1.0
     order = np.argsort(-np.asarray(amounts), kind="stable")
     return {names[at]: float(amounts[at]) / total for at in order}
+
+
+def _buckets(table: FeatureTable) -> list[str]:
+    """How many values each column of categories may have, as text; "" for numbers."""
+    return [str(table.sizes[name]) if name in table.sizes else "" for name in table.names]
