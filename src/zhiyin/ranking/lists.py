@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zhiyin.arrays import AnyArray, FloatMatrix, IntMatrix, IntVector
+from zhiyin.data.queries import Queries
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.ranked import Notes, Ranked
 
@@ -52,6 +53,11 @@ class MadeLists:
         return cls(
             items, scores, source, ranked.notes(rows) if tells else None, _chances(ranked, rows) if draws else None
         )
+
+
+def hide_seen(free: AnyArray, queries: Queries) -> None:
+    """Take the items of each history away from (n_queries, n_items) what may be listed, in place."""
+    free[queries.histories.owner(), queries.histories.item] = False
 
 
 def with_pinned(ranked: Ranked, free: AnyArray, k: int) -> Ranked:

@@ -43,11 +43,10 @@ from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
-from zhiyin.ranking.lists import PINNED, MadeLists, completed, with_pinned
+from zhiyin.ranking.lists import PINNED, MadeLists, completed, hide_seen, with_pinned
 from zhiyin.ranking.pipeline_config import PipelineConfig, RankerChoice, ReRankerChoice, Source
 from zhiyin.ranking.ranked import Ranked, Remark
 from zhiyin.ranking.rankers.base import Ranker, Rows
-from zhiyin.ranking.rerankers.base import ReRanker
 from zhiyin.ranking.rules import Rules
 from zhiyin.ranking.table import Features, FeaturesConfig
 from zhiyin.ranking.value import Value
@@ -88,7 +87,7 @@ class Pipeline(Recommender):
         super().__init__(config, **options)
         self.rules = Rules(self.config.rules)
         self.value = None if self.config.value is None else Value(self.config.value)
-        self.rerankers = [_re_ranker(one) for one in self.config.rerankers]
+        self.rerankers = [one.made() for one in self.config.rerankers]
         for one in self.rerankers[:-1]:
             if one.draws:
                 raise ConfigError(
@@ -108,7 +107,7 @@ class Pipeline(Recommender):
         self.rules.fit(train)
         if self.value is not None:
             self.value.fit(train.item_table, choice.foretold)
-        self.rerankers = [_re_ranker(one).fit(train, run) for one in own.rerankers]
+        self.rerankers = [one.made().fit(train, run) for one in own.rerankers]
         parts = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
         self.ranker = self._taught(self._shown(choice), parts, run)
         if self.value is not None:
@@ -178,11 +177,15 @@ class Pipeline(Recommender):
             some = cases.take(np.arange(start, min(len(cases), start + step)))
             free = self.rules.lets(some.queries, self.n_items, past=True)
             if self.config.repeats == "exclude":
-                _hide(free, some.queries)
+                hide_seen(free, some.queries)
             rows = followed(self, self._retrieved(some.queries, free), some)
             parts += [] if rows is None else [rows]
         if not parts:
-            raise DataError("the retrievers find none of what the ranker is to learn from; raise their quotas")
+            rules = f", or loosen the rules ({', '.join(self.rules.labels)})" if self.rules else ""
+            raise DataError(
+                f"the retrievers find none of what the ranker is to learn from, in {len(cases):,} cases; raise their "
+                f"quotas, or `share` for more cases{rules}"
+            )
         return Rows.join(parts)
 
     def teach(self, shown: Labelled, run: Run | None = None) -> Self:
@@ -291,7 +294,7 @@ class Pipeline(Recommender):
         free = self.rules.lets(block, self.n_items)
         self.rules.report(block, free)
         if exclude_seen:
-            _hide(free, block)
+            hide_seen(free, block)
         if allowed is not None:
             free &= allowed
         return free
@@ -391,14 +394,3 @@ class Pipeline(Recommender):
             self.rules.load(folder / "rules")
         if self.value is not None:
             self.value.load(folder / "value.safetensors", self.ranker.foretold)
-
-
-def _re_ranker(choice: ReRankerChoice) -> ReRanker:
-    """A re-ranker that is yet to learn."""
-    made: ReRanker = rerankers.get(choice.reranker)(**choice.settings)
-    return made
-
-
-def _hide(free: AnyArray, queries: Queries) -> None:
-    """Take the items of each history away, in place."""
-    free[queries.histories.owner(), queries.histories.item] = False

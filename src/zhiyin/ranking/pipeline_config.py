@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from zhiyin.config import Config, setting
+from zhiyin.ranking import rerankers
+from zhiyin.ranking.rerankers.base import ReRanker
 from zhiyin.ranking.rules import RuleList
 from zhiyin.ranking.table import FeaturesConfig
 
@@ -39,6 +41,11 @@ class ReRankerChoice(Config):
     """Its name, or `package.module:Class`; see `zhiyin list rerankers`."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Its own settings, where they are not the defaults."""
+
+    def made(self) -> ReRanker:
+        """The re-ranker, yet to learn."""
+        found: ReRanker = rerankers.get(self.reranker)(**self.settings)
+        return found
 
 
 class PipelineConfig(Config):
