@@ -102,3 +102,14 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text("[]")
     with pytest.raises(DataError, match="format None"):
         Dataset.load(folder)
+
+
+def test_queries_of_users_by_number_and_by_id() -> None:
+    dataset = Dataset.of(Histories.of_lists([[0], [1, 0], [1]]), ["a", "b"], ["u", "v", "w"])
+    assert dataset.queries(["w", "v"]).histories.of(1).tolist() == [1, 0]
+    assert dataset.queries([2, 1]).users == dataset.queries(["w", "v"]).users == ("w", "v")
+    assert len(dataset.queries([])) == 0
+    with pytest.raises(DataError, match="did you mean"):
+        dataset.queries(["u", "vv"])
+    with pytest.raises(DataError, match="users 1 to 3 came"):
+        dataset.queries([1, 3])

@@ -212,7 +212,10 @@ def test_what_a_query_says() -> None:
         ours = age.told(np.array(came))
         assert ours[0].tolist() == list(map(bool, given))
         np.testing.assert_array_equal(ours[1][ours[0]], np.array(buckets)[ours[0]])
-    with pytest.raises(DataError, match="one text or number for each query"):
+    several = np.empty(3, object)
+    several[:] = [["oslo", "3"], [], "3"]
+    assert [one.tolist() for one in text.told(several)] == [[True, False, True], [1, 3, 0]]  # the first one counts
+    with pytest.raises(DataError, match="a value for each query"):
         text.told(np.array([["a", "b"]]))
 
 

@@ -220,3 +220,9 @@ def test_what_cannot_be_is_refused() -> None:
     for heard in ([], [2]):
         with pytest.raises(DataError, match="of group 0"):
             recommend_to_groups(model, queries, [[0, 1]], 3, heard=[heard])
+
+
+@pytest.mark.parametrize("members", [[0, 1], [["ada"]], [[0.7, 1.2]], ["ab"]])
+def test_members_that_are_none_are_refused(members: list[Any]) -> None:
+    with pytest.raises(DataError, match="rows of the queries"):
+        aggregate(np.zeros((3, 2)), members)

@@ -206,8 +206,18 @@ class Dataset:
         return other
 
     def queries(self, rows: AnyArray | None = None, now: LongVector | None = None) -> Queries:
-        """The histories of some users (numbers; all by default) as queries at the present moment."""
+        """The histories of some users (numbers, or ids; all by default) as queries at the present moment.
+
+        Raises:
+            DataError: there is no such user.
+        """
         rows = np.arange(self.n_users) if rows is None else np.asarray(rows)
+        if rows.dtype.kind in "UO":
+            rows = np.array([self.users.number(str(one), "user") for one in rows.tolist()], np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.n_users:
+            raise DataError(
+                f"users {rows.min()} to {rows.max()} came; those of {self.name!r} are 0 to {self.n_users - 1}"
+            )
         histories = self.histories.take(rows)
         if now is None and self.clock == "time" and self.n_events:
             now = np.full(len(rows), int(self.histories.time.max()) + 1, np.int64)  # type: ignore[union-attr]

@@ -234,8 +234,11 @@ def _flat(members: Sequence[Sequence[int]], n_people: int) -> tuple[LongVector, 
     """The rows of all members, group by group, and (n_groups + 1,) where each group begins.
 
     Raises:
-        DataError: a group without members, or with one that is not there.
+        DataError: a group without members, or with one that is not there; or something else came.
     """
+    whole = all(isinstance(one, (int, np.integer)) for group in members if _is_group(group) for one in group)
+    if not whole or not all(map(_is_group, members)):
+        raise DataError("members are the rows of the queries of each group, such as [[0, 1, 2], [3, 4]]; others came")
     rows = np.array([one for group in members for one in group], np.int64)
     lengths = np.array([len(group) for group in members], np.int64)
     if not lengths.all():
@@ -243,6 +246,10 @@ def _flat(members: Sequence[Sequence[int]], n_people: int) -> tuple[LongVector, 
     if len(rows) and not 0 <= rows.min() <= rows.max() < n_people:
         raise DataError(f"members {rows.min()} to {rows.max()} came, people are 0 to {n_people - 1}")
     return rows, offsets_of(lengths)
+
+
+def _is_group(group: object) -> bool:
+    return isinstance(group, (list, tuple, np.ndarray))
 
 
 def _heard(members: Sequence[Sequence[int]], heard: Sequence[Sequence[int]] | None) -> BoolVector:
