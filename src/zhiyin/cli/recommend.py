@@ -158,18 +158,16 @@ def _moment(text: str) -> int:
     from zhiyin.data.queries import microseconds
     from zhiyin.errors import ConfigError
 
-    seconds = re.fullmatch(r"\d{9,11}(\.\d+)?", text.strip())  # of 1973 and later; fewer digits are a date
+    plain = text.strip()
     try:
-        if seconds:
-            return round(float(text) * 1_000_000)
-        if not re.match(r"\d{9}", text.strip()):
-            return microseconds(datetime.fromisoformat(text.strip()))
+        if re.fullmatch(r"\d{9,11}(\.\d+)?", plain):  # of 1973 and later; fewer digits are a date
+            return round(float(plain) * 1_000_000)
+        return microseconds(datetime.fromisoformat("" if re.match(r"\d{9}", plain) else plain))
     except ValueError:
-        pass
-    raise ConfigError(
-        f"--now came as {text!r}; expected is a moment such as 2024-06-01, 2024-06-01T08:30:00Z or 1717230600 "
-        "(seconds since 1970)"
-    )
+        raise ConfigError(
+            f"--now came as {text!r}; expected is a moment such as 2024-06-01, 2024-06-01T08:30:00Z or 1717230600 "
+            "(seconds since 1970)"
+        ) from None
 
 
 def _queries(
@@ -315,11 +313,12 @@ def _free(
     exclude: Sequence[str],
 ) -> AnyArray:
     """(n_queries, n_items) what may be listed, but for caps."""
+    from zhiyin.ranking.lists import hide_seen
     from zhiyin.retrieval.exact import allowed_mask
 
     free = rules.lets(asked, model.n_items)
     if exclude_seen:
-        free[asked.histories.owner(), asked.histories.item] = False
+        hide_seen(free, asked)
     ids = model.vocabulary
     mask = allowed_mask(model.n_items, None if allow is None else ids.encode(allow), ids.encode(exclude))
     return free if mask is None else free & mask
