@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -113,3 +115,16 @@ class Vocabulary:
     def take(self, numbers: IntVector) -> Vocabulary:
         """A vocabulary of some of the ids, in the order of `numbers`."""
         return Vocabulary(self.ids.take(pa.array(numbers, pa.int64())))
+
+
+def as_text(one: Any) -> str:
+    """A value as a category, as a table would have it: 3, 3.0 and numpy's are "3", True is "true".
+
+    >>> [as_text(one) for one in (3, 3.0, 2.5, True, "phone")]
+    ['3', '3', '2.5', 'true', 'phone']
+    """
+    if isinstance(one, (bool, np.bool_)):
+        return "true" if one else "false"
+    if isinstance(one, (float, np.floating, Decimal)) and float(one).is_integer():
+        return str(int(one))
+    return str(one)

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatVector, IntVector, LongVector
+from zhiyin.data.vocabulary import as_text
 from zhiyin.encoders._terms import tokenize
 from zhiyin.errors import ConfigError, DataError, unknown
 
@@ -146,7 +147,7 @@ class Column:
         if self.values is None:
             return given, self._of_numbers(np.array([_number(one) for one in plain], np.float64))
         number = {value: place for place, value in enumerate(self.values)}
-        found = [number.get(_text(one), self.size - 1) for one in plain]
+        found = [number.get(as_text(one).strip(), self.size - 1) for one in plain]
         return given, np.array(found, np.int32)
 
     def to_dict(self) -> dict[str, Any]:
@@ -268,11 +269,6 @@ def _edges(numbers: DoubleVector) -> DoubleVector:
         quantiles = known[len(known) * np.arange(1, most) // most]
         below = np.unique(np.minimum(np.searchsorted(different, quantiles), len(different) - 2))
     return different[below] / 2 + different[below + 1] / 2
-
-
-def _text(value: object) -> str:
-    """As Arrow writes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
 def first_of(value: Any) -> Any:

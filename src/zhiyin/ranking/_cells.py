@@ -5,8 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,19 +58,6 @@ class Cells:
         """(n_rows,) which rows have one of some values."""
         columns = [at for at, name in enumerate(self.names) if name in values]
         return np.asarray(self.of[:, columns].sum(1) > 0).ravel()
-
-
-def as_text(one: Any) -> str:
-    """A value as a category, as `Cells.read` writes it: 3, 3.0 and numpy's are "3", True is "true".
-
-    >>> [as_text(one) for one in (3, 3.0, 2.5, True, "phone")]
-    ['3', '3', '2.5', 'true', 'phone']
-    """
-    if isinstance(one, (bool, np.bool_)):
-        return "true" if one else "false"
-    if isinstance(one, (float, np.floating, Decimal)) and float(one).is_integer():
-        return str(int(one))
-    return str(one)
 
 
 def places_in(ordered: Sequence[str], texts: Sequence[str]) -> IntVector:

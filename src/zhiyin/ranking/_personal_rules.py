@@ -18,8 +18,9 @@ from zhiyin.arrays import AnyArray, BoolVector, LongVector
 from zhiyin.config import names, setting
 from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
+from zhiyin.data.vocabulary import as_text
 from zhiyin.errors import ConfigError, unknown
-from zhiyin.ranking._cells import Cells, as_text, places_in
+from zhiyin.ranking._cells import Cells, places_in
 from zhiyin.ranking._rules import DAY, Held, Rule, Unsure, World
 
 logger = logging.getLogger(__name__)

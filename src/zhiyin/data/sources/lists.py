@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from zhiyin.config import names
 from zhiyin.data.schema import Match, untyped
+from zhiyin.data.vocabulary import as_text
 from zhiyin.errors import ConfigError, DataError, unknown
 
 Lists: TypeAlias = str | Collection[str] | Mapping[str, str | None]
@@ -217,7 +218,7 @@ def _coded(texts: pa.ChunkedArray, kind: pa.DataType, read: Callable[[list[str]]
 
 
 def _lists(values: Iterable[Any]) -> pa.Array:
-    return pa.array([None if one is None else [_text(each) for each in _flat(one)] for one in values], LIST)
+    return pa.array([None if one is None else [as_text(each) for each in _flat(one)] for one in values], LIST)
 
 
 def _flat(value: Any) -> Iterable[Any]:
@@ -230,19 +231,12 @@ def _flat(value: Any) -> Iterable[Any]:
             yield one
 
 
-def _text(value: Any) -> str:
-    """A value as a column would have it alone: 3.0 is "3", True is "true"."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _parts(text: str, separator: str | None) -> list[str]:
     """The values of one cell."""
     stripped = text.strip()
     parsed = _list_in(stripped)
     if parsed is not None:
-        return [_text(one) for one in _flat(parsed)]
+        return [as_text(one) for one in _flat(parsed)]
     if stripped in _NOTHING:
         return []
     parts = stripped.split(separator) if separator else [stripped]

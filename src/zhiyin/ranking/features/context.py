@@ -10,8 +10,8 @@ from pydantic import field_validator
 
 from zhiyin.arrays import AnyArray
 from zhiyin.config import Config, names, setting
+from zhiyin.data.vocabulary import as_text
 from zhiyin.errors import DataError
-from zhiyin.ranking._cells import as_text
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
 
