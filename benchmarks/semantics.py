@@ -2,10 +2,10 @@
 
     python benchmarks/semantics.py --data FOLDER --work FOLDER [--runs PART/LABEL ...] [--seeds 0 1 2] [--device cuda]
 
---data holds sets of uniform Parquet; --work keeps what each run found for each user, so that the last lines of a run
-can test it in pairs against the others; what was found elsewhere, such as on a GPU, only needs its files there. Every
-model learns until the validation part says stop; settings are those of `sequences.py`, but for `text`. All items are
-ranked, those of the history excluded.
+--data holds sets of uniform Parquet; --work keeps models that come to other sets. What each run found for each user
+lies in `results/semantics`, so that any run can be tested in pairs against the others; one found elsewhere, such as on
+a GPU, only needs its file there. Every model learns until the validation part says stop; settings are those of
+`sequences.py`, but for `text`. All items are ranked, those of the history excluded.
 
 "warm": leave last out (see `sequences.py`); beside the mean over all users that over those whose target had at most
 five events to learn from. "codes": the same of models of codes. "cold": a tenth of the items loses all events
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 
 import zhiyin
-from _common import device_name, write_results
+from _common import RESULTS, device_name, write_results
 from classics import load
 from sequences import RUNS as SEQUENCES
 from zhiyin import models, semantic_ids, splitting
@@ -41,6 +42,8 @@ from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 
 METRICS = ("ndcg@10", "recall@10")
+FOUND = RESULTS / "semantics"
+"""What was found for each user, a file for each run and seed."""
 MEASURED = (*METRICS, "among cold", "of the genre")
 FACTS = ("device", "cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
@@ -259,11 +262,12 @@ def one(label: str, run: Run, folder: Path, work: Path) -> None:
     else:
         found = {"warm": warm, "cold": cold, "told": told, "wishes": wishes}[part](name, model, settings, run, folder)
     found |= {"cpu": time.process_time() - start, "device": device_name(run.device), "settings": json.dumps(settings)}
-    np.savez_compressed(_file(work, label, run.seed), **found)
+    values = {name: one.astype(np.float32) if name in MEASURED else one for name, one in found.items()}
+    np.savez_compressed(_file(label, run.seed), **values)
 
 
-def _file(work: Path, label: str, seed: int) -> Path:
-    return work / f"{label.replace('/', ' - ')} {seed}.npz"
+def _file(label: str, seed: int) -> Path:
+    return FOUND / f"{re.sub('[^a-z0-9_]+', '-', label)}-{seed}.npz"
 
 
 def _is_there(file: Path, label: str) -> bool:
@@ -272,18 +276,18 @@ def _is_there(file: Path, label: str) -> bool:
 
 
 def known() -> dict[str, Any]:
-    """What is on record of runs with the settings of today; it stays where a work folder lacks its files."""
-    file = Path(__file__).parent / "results" / "semantics.json"
+    """What is on record of runs with the settings of today; it stays where the files of users are no more."""
+    file = RESULTS / "semantics.json"
     runs = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else {}
     return {label: one for label, one in runs.items() if label in RUNS and one["settings"] == RUNS[label][3]}
 
 
-def summary(work: Path) -> dict[str, Any]:
+def summary() -> dict[str, Any]:
     """The means over seeds of all that was kept, and the tests against the first run of each part; no part without."""
     found: dict[str, Any] = {}
     kept: dict[str, list[dict[str, Any]]] = {}
     for label in RUNS:
-        files = [_file(work, label, seed) for seed in range(10)]
+        files = [_file(label, seed) for seed in range(10)]
         if runs := [dict(np.load(file)) for file in files if _is_there(file, label)]:
             kept[label] = runs
     first: dict[str, str] = {}
@@ -331,7 +335,7 @@ def _test(found: dict[str, Any], kept: dict[str, Any], labels: list[str], name: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="a folder for what each run found")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for models that come to other sets")
     parser.add_argument("--runs", nargs="*", default=list(RUNS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--device", help="where models learn, such as cuda")
@@ -339,17 +343,18 @@ def main() -> None:
         "--one", action="store_true", help="one run in this process; what this script calls itself with"
     )
     chosen = parser.parse_args()
-    chosen.work.mkdir(parents=True, exist_ok=True)
+    for folder in (chosen.work, FOUND):
+        folder.mkdir(parents=True, exist_ok=True)
     if chosen.one:
         one(chosen.runs[0], Run(seed=chosen.seeds[0], device=chosen.device), chosen.data, chosen.work)
         return
     device = [] if chosen.device is None else ["--device", chosen.device]
     for label in chosen.runs:
         for seed in chosen.seeds:
-            if not _is_there(_file(chosen.work, label, seed), label):
+            if not _is_there(_file(label, seed), label):
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
-            found = known() | summary(chosen.work)
+            found = known() | summary()
             write_results(
                 "semantics", {"protocol": PROTOCOL, "runs": {label: found[label] for label in RUNS if label in found}}
             )
