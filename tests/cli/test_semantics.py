@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from zhiyin import encoders, semantic_ids
 from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories
+from zhiyin.encoders._kept import identity_hash
+from zhiyin.run import Run
 
 from .conftest import Zhiyin
 
@@ -75,6 +81,66 @@ def test_items_as_codes(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
     vectors = encoders.get("tfidf")().fit(Dataset.load(prepared)).encode(Dataset.load(prepared), keep=False).values
     np.testing.assert_array_equal(book.assign(vectors), codes[:, :2])
     assert zhiyin(*ask, "--overwrite", "--json").json["codebook"] == "residual_kmeans"
+
+
+def test_new_items_get_the_codes_that_the_whole_would_give(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    """What `codes` leaves is all that is needed: the very same encoder, with its settings, and the codebook."""
+    dataset, own = Dataset.load(prepared), {"embedding_size": 3, "max_share": 0.9, "text": "title"}
+    ask = ("codes", "residual_kmeans", "--data", prepared, "--encoder", "tfidf", "--no-keep", *SMALL, "--seed", 3)
+    sets = [part for name, value in own.items() for part in ("--encoder-set", f"{name}={value}")]
+    told = zhiyin(*ask, *sets, "--out", tmp_path / "codes", "--json")
+    assert told.code == 0, told.err
+    encoder, book = encoders.load(tmp_path / "codes" / "encoder"), semantic_ids.load(tmp_path / "codes" / "codebook")
+    assert encoder.width == 3
+    whole = encoders.get("tfidf")(**own).fit(dataset, Run(seed=3))
+    vectors = whole.encode(dataset, keep=False).values
+    right = semantic_ids.get("residual_kmeans")(levels=2, n_codes=4).fit(vectors, Run(seed=3))
+    titles = dataset.item_titles()
+    new = pa.table({"item_id": ["n0", "n1"], "title": [titles[7], f"{titles[3]} {titles[11]}"]})
+    codes = book.assign(encoder.encode(new, keep=False))
+    np.testing.assert_array_equal(codes, right.assign(whole.encode(new, keep=False)))
+    listed = pq.read_table(tmp_path / "codes" / "items.parquet").column("code").to_pylist()
+    assert codes[0].tolist() == listed[7][:2]
+    said = json.loads((tmp_path / "codes" / "codes.json").read_text())
+    assert said["encoder"] == "tfidf"
+    assert said["encoder_hash"] == identity_hash(encoder.identity())
+    assert said["content_hash"] == dataset.content_hash
+    other = zhiyin(*ask, "--out", tmp_path / "other", "--json").json
+    assert other["encoder_hash"] != said["encoder_hash"]
+    refused = zhiyin(*ask, "--encoder-set", "embeding_size=5", "--out", tmp_path / "third")
+    assert "did you mean 'embedding_size'" in refused.err
+
+
+def test_codes_tell_how_pure_beginnings_are(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:
+    dataset = Dataset.load(prepared)
+    ask = ("codes", "residual_kmeans", "--encoder", "tfidf", "--no-keep", *SMALL, "--data")
+    told = zhiyin(*ask, prepared, "--out", tmp_path / "one", "--json").json
+    listed = pq.read_table(tmp_path / "one" / "items.parquet").column("code").to_pylist()
+    labels = [one[-1] for one in dataset.item_table.column("categories").to_pylist()]
+    right = semantic_ids.report(np.array(listed)[:, :2], [4, 4], labels=labels)
+    assert told["labels"] == "categories"
+    assert told["purity"] == list(right.purity)
+    assert told["chance"] == list(right.chance)
+    shown = zhiyin(*ask, prepared, "--out", tmp_path / "two").out
+    assert f"purity {right.purity[0]:.3f}, by chance {right.chance[0]:.3f}" in shown
+    assert "the last of an item's categories" in shown
+
+
+@pytest.mark.parametrize("column", [None, [[], None], [["", "a"], ["b"]], "text"])
+def test_purity_is_of_items_that_have_a_category(zhiyin: Zhiyin, tmp_path: Path, column: object) -> None:
+    """Without a column, and without a category in it, there is none to be told; one text is one category."""
+    titles = [f"{'red' if row % 2 else 'blue'} {'shoe' if row % 4 < 2 else 'hat'}" for row in range(16)]
+    told = {"item_id": [f"i{row}" for row in range(16)], "title": titles}
+    if column == "text":
+        told["categories"] = ["a" if row % 2 else None for row in range(16)]
+    elif column is not None:
+        told["categories"] = pa.array(column * 8, pa.list_(pa.string()))
+    Dataset.of(Histories.of_lists([[0, 1, 2], [3, 4, 5]]), pa.table(told)).save(tmp_path / "data")
+    ask = ("codes", "residual_kmeans", "--encoder", "tfidf", "--no-keep", "-o", "levels=1", "-o", "n_codes=2")
+    done = zhiyin(*ask, "--data", tmp_path / "data", "--out", tmp_path / "codes", "--json")
+    assert done.code == 0, done.err
+    spoken = column == "text" or column == [["", "a"], ["b"]]
+    assert (done.json["labels"], done.json["purity"] is not None) == ("categories" if spoken else None, spoken)
 
 
 def test_bad_codes_are_refused_with_a_reason(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> None:

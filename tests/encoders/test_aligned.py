@@ -1,5 +1,7 @@
 """`aligned` in a world whose answer is known: things of two kinds that share no word, but are used together."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +301,36 @@ def test_a_whole_text_encoder_is_tuned_and_saved(world: Dataset, small: Path, tm
         again.encode(world, keep=False).values, encoder.encode(world, keep=False).values, atol=1e-5
     )
     np.testing.assert_allclose(again.encode_texts(["espresso"]), encoder.encode_texts(["espresso"]), atol=1e-5)
+    once_more = load(again.save(tmp_path / "again"))
+    assert once_more.identity() == encoder.identity()
+
+
+@pytest.fixture(scope="module")
+def tuned(world: Dataset, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an encoder that was tuned a little."""
+    settings = {"encoder": "sentence", "settings": {"model": str(small)}}
+    encoder = Aligned(encoder=settings, tune=True, tune_pairs=64, epochs=0).fit(world)
+    return encoder.save(tmp_path_factory.mktemp("tuned") / "encoder")
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("change", ["weights", "hash", "gone"])
+def test_a_tuned_model_that_was_altered_is_refused(tuned: Path, tmp_path: Path, change: str, sealed: bool) -> None:
+    """Also that of a folder from before there was a seal."""
+    folder = Path(shutil.copytree(tuned, tmp_path / "encoder"))
+    if not sealed:
+        (folder / "tuned.json").unlink()
+    assert load(folder).encode_texts(["espresso"]).any()
+    if change == "weights":
+        file = folder / "tuned" / "model.safetensors"
+        held = bytearray(file.read_bytes())
+        held[-2] ^= 1
+        file.write_bytes(held)
+    elif change == "hash":
+        said = json.loads((folder / "texts.json").read_text())
+        said["weights"] = ["0" * 32]
+        (folder / "texts.json").write_text(json.dumps(said))
+    else:
+        shutil.rmtree(folder / "tuned")
+    with pytest.raises(DataError, match="is missing" if change == "gone" else "its files were altered"):
+        load(folder)

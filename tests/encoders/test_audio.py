@@ -49,6 +49,14 @@ def table(*paths: str | None) -> pa.Table:
     return pa.table({"item_id": [str(row) for row in range(len(paths))], "audio": pa.array(paths, pa.string())})
 
 
+def test_files_outside_of_the_root_are_refused(folder: Path) -> None:
+    (folder / "shop").mkdir()
+    paths = table("../chord0.wav", str(folder / "beat0.wav"))
+    assert Audio(root=str(folder / "shop")).encode(paths, keep=False).refused.tolist() == [0, 1]
+    assert Audio(root=str(folder / "shop"), outside=True).encode(paths, keep=False).speaks.all()
+    assert Audio(root=str(folder)).encode(table("shop/../chord0.wav"), keep=False).speaks.all()
+
+
 def test_sounds_of_a_kind_lie_together(folder: Path) -> None:
     names = sorted(one.name for one in folder.iterdir())
     found = Audio(root=str(folder)).encode(table(*names), keep=False).values

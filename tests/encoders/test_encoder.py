@@ -3,14 +3,16 @@
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from zhiyin.encoders import TFIDF, Fused, _kept, base, load
+from zhiyin.encoders import TFIDF, Fused, _kept, _ticks, base, load
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.run import Run
@@ -124,17 +126,74 @@ def test_an_encoder_that_gives_another_number_of_vectors_is_refused() -> None:
         Short().encode(films(), keep=False)
 
 
-def test_progress_counts_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "WINDOW", 3)
-    seen = []
+class Watch:
+    """Somebody who watches: what is to come, and how many steps are done after each thing that happens."""
 
-    class Watch:
-        def track(self, steps, total, description):
-            seen.append((total, description))
-            yield from steps
+    def __init__(self) -> None:
+        self.expected: list[tuple[int | None, str]] = []
+        self.steps, self.over = 0, False
 
-    Letters().encode(films(), keep=False, run=Run(progress=Watch()))
-    assert seen == [(3, f"{Letters().name}: encode")]
+    def track(self, steps: Iterable[Any], total: int | None, description: str) -> Iterator[Any]:
+        self.expected.append((total, description))
+        try:
+            for step in steps:
+                yield step
+                self.steps += 1
+        finally:
+            self.over = True
+
+
+class Batches(Letters):
+    """Reads two texts at a time, and says how far it was when it did."""
+
+    def __init__(self, watch: Watch, breaks: bool = False) -> None:
+        super().__init__()
+        self.watch, self.breaks, self.seen = watch, breaks, []
+
+    def _steps(self, contents: Sequence[str], run: Run) -> Generator[tuple[list[int], np.ndarray]]:
+        for at in range(0, len(contents), 2):
+            self.seen.append(self.watch.steps)
+            places = list(range(at, min(at + 2, len(contents))))
+            yield places, self._encode([contents[place] for place in places], run)
+            if self.breaks and at:
+                raise KeyboardInterrupt
+
+
+def test_progress_moves_with_each_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(base, "BATCH", 2)
+    watch = Watch()
+    encoder = Batches(watch)
+    texts = [None, *(f"text {number}" for number in range(8)), "text 3"]
+    encoder.encode(films(texts), keep=tmp_path / "kept", run=Run(progress=watch))
+    assert watch.expected == [(5, f"{encoder.name}: encode")]
+    assert encoder.seen == [1, 2, 3, 4]  # two items are done at once
+    assert (watch.steps, watch.over) == (5, True)
+    again = Watch()
+    Batches(again).encode(films(texts), keep=tmp_path / "kept", run=Run(progress=again))
+    assert (again.steps, again.over) == (5, True)
+
+
+def test_progress_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "BATCH", 2)
+    watch = Watch()
+    with pytest.raises(KeyboardInterrupt):
+        Batches(watch, breaks=True).encode(films(), keep=False, run=Run(progress=watch))
+    assert watch.over
+    assert 0 < watch.steps < 4
+
+
+def test_the_log_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    Batches(Watch()).encode(films(), keep=False)
+    assert "items are done" not in caplog.text  # it was quick
+    moments = iter(range(0, 1_000, 4))  # seconds
+    monkeypatch.setattr(_ticks, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    with _ticks.Ticks(40, 2, Run(), "letters") as ticks:
+        for done in range(1, 41):
+            ticks.to(done)
+    told = [one.message for one in caplog.records if "items are done" in one.message]
+    assert told[0] == "letters: 3 of 40 items are done"
+    assert len(told) == 13  # every 12 seconds; of the last item nobody needs to be told
 
 
 def test_files_that_are_no_encoder_are_refused(tmp_path: Path) -> None:

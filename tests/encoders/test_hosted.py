@@ -2,18 +2,24 @@
 
 import hashlib
 import json
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("openai")
 
+from zhiyin.cli import main
+from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import Histories
 from zhiyin.encoders import Hosted, base
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError
@@ -127,6 +133,80 @@ def test_usage_and_cost_are_counted(server: Server) -> None:
     encoder.encode_texts(["one two", "three", "four five six"], purpose="item")
     assert (encoder.usage.requests, encoder.usage.texts, encoder.usage.tokens) == (2, 3, 6)
     assert encoder.usage.cost == pytest.approx(6 * 3e-6)
+
+
+Command = Callable[..., tuple[Any, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call `zhiyin ARGUMENTS`; what it left as JSON on standard output, if anything, and what on standard error."""
+
+    def call(*arguments: object) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["zhiyin", *map(str, arguments)])
+        with suppress(SystemExit):
+            main()
+        out, err = capsys.readouterr()
+        return json.loads(out) if out.startswith("{") else out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture
+def sold(tmp_path: Path) -> Path:
+    """A prepared catalogue of sixteen texts of two words."""
+    titles = [f"{'red' if row % 2 else 'blue'} {row}" for row in range(16)]
+    items = pa.table({"item_id": [f"i{row}" for row in range(16)], "title": titles})
+    return Dataset.of(Histories.of_lists([[0, 1, 2], [3, 4, 5]]), items).save(tmp_path / "sold")
+
+
+def test_the_command_line_tells_what_was_asked_for_and_what_it_cost(
+    server: Server, sold: Path, command: Command, tmp_path: Path
+) -> None:
+    own = [f"url={server.url}", "model=test", "batch_size=8", "parallel=1", "price=250000"]
+    ask = ["encode", "hosted", "--data", sold, "--no-keep", *(part for one in own for part in ("-o", one))]
+    usage = {"requests": 2, "texts": 16, "tokens": 32, "cost": 8.0}
+    assert command(*ask, "--out", tmp_path / "one", "--json")[0]["usage"] == usage
+    assert "asked of the server: requests 2, texts 16, tokens 32, cost 8" in command(*ask, "--out", tmp_path / "two")[1]
+    found, said = command(*ask, "-o", "most_cost=2", "--out", tmp_path / "three")
+    assert not found
+    assert "most_cost is 2" in said
+    assert "asked of the server: requests 1, texts 8, tokens 16, cost 4" in said  # it was paid for all the same
+    assert not (tmp_path / "three").exists()
+    ask = ["codes", "residual_kmeans", "--data", sold, "--no-keep", "-o", "levels=2", "-o", "n_codes=2"]
+    ask += ["--encoder", "hosted", *(part for one in own for part in ("--encoder-set", one))]
+    found, said = command(*ask, "--out", tmp_path / "four", "--json")
+    assert found["usage"] == usage, said
+    assert "asked of the server: requests 2" in command(*ask, "--out", tmp_path / "five")[1]
+
+
+def test_what_the_parts_of_an_encoder_asked_for_is_told(
+    server: Server, sold: Path, command: Command, tmp_path: Path
+) -> None:
+    one = {"encoder": "hosted", "settings": {"url": server.url, "model": "test"}}
+    parts = json.dumps([one, {**one, "settings": {**one["settings"], "dimensions": 4}}])
+    ask = ["encode", "fused", "--data", sold, "--no-keep", "-o", f"parts={parts}"]
+    assert command(*ask, "--out", tmp_path / "one", "--json")[0]["usage"]["texts"] >= 2 * 16
+    told, said = command("encode", "tfidf", "--data", sold, "-o", "min_items=1", "--out", tmp_path / "two", "--json")
+    assert "usage" not in told
+    assert "asked" not in said
+
+
+def test_progress_moves_with_each_answer(server: Server) -> None:
+    answered = []
+
+    class Watch:
+        def track(self, steps: Iterable[Any], total: int | None, description: str) -> Iterator[Any]:
+            assert total == 4
+            for step in steps:
+                yield step
+                answered.append(len(server.asked))
+
+    hosted(server, batch_size=2, parallel=1, requests_per_minute=1_200).encode(
+        films(), keep=False, run=Run(progress=Watch())
+    )
+    assert len(answered) == 4
+    assert answered[0] < 4  # and not only when all have come
 
 
 def test_no_text_is_paid_for_twice(server: Server, tmp_path: Path) -> None:
@@ -317,14 +397,14 @@ def test_a_slow_encoder_keeps_what_it_read(tmp_path: Path, monkeypatch: pytest.M
     killed.most = 26
     with pytest.raises(KeyboardInterrupt):
         killed.encode(catalogue, keep=tmp_path / "kept")
-    assert killed.asked == [8, 8, 8, 8]
+    assert killed.asked == [2, 8, 8, 8, 8]
     found = again.encode(catalogue, keep=tmp_path / "kept")
-    assert (found.encoded, found.kept) == (16, 24)
+    assert (found.encoded, found.kept) == (14, 26)
     assert len(list((tmp_path / "kept").glob("*.keys.npy"))) == 2
     monkeypatch.setattr(base, "MOST_SECONDS", 0.0)
     very = Slow()
     very.encode(catalogue, keep=False)
-    assert very.asked == [8] + [2] * 16
+    assert very.asked == [2] * 20
 
 
 def test_what_came_before_an_error_is_kept(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

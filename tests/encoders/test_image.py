@@ -13,7 +13,7 @@ pytest.importorskip("PIL")
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
-from zhiyin.encoders import Image, load
+from zhiyin.encoders import Fused, Image, load
 from zhiyin.errors import DataError
 
 
@@ -92,6 +92,57 @@ def test_missing_and_broken_files_are_counted(folder: Path, caplog: pytest.LogCa
     assert found.speaks.tolist() == [True, *[False] * 6, True, False]
     assert not found.values[~found.speaks].any()
     assert "3 of 9 items cannot be read" in caplog.text
+
+
+def test_files_outside_of_the_root_are_refused(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = folder / "shop"
+    (root / "deep").mkdir(parents=True)
+    (root / "red0.png").write_bytes((folder / "red0.png").read_bytes())
+    (root / "deep" / "linked.png").symlink_to(folder / "blue0.png")
+    (root / "deep" / "within.png").symlink_to(root / "red0.png")
+    (root / "deep" / "round.png").symlink_to(root / "deep" / "round.png")
+    paths = ["red0.png", "../red0.png", str(folder / "blue0.png"), "deep/linked.png", "deep/within.png"]
+    paths += ["deep/../red0.png", "deep/round.png", "gone.png", "../gone.png", str(root / "red0.png"), None, "a\0b.png"]
+    guarded = Image(root=str(root))
+    found = guarded.encode(table(*paths), keep=folder / "kept")
+    assert found.refused.tolist() == [1, 2, 3, 8]
+    assert found.silent.tolist() == [1, 2, 3, 6, 7, 8, 10, 11]
+    assert found.speaks.sum() == 4
+    assert "4 of 12 items name a file outside of `root`, which is not read unless outside=True" in caplog.text
+    again = load(guarded.save(folder / "saved")).encode(table(*paths), keep=folder / "kept")
+    assert again.refused.tolist() == found.refused.tolist()
+    free = Image(root=str(root), outside=True)
+    assert free.identity() == guarded.identity()
+    read = free.encode(table(*paths), keep=folder / "kept")
+    assert read.silent.tolist() == [6, 7, 8, 10, 11]
+    assert not len(read.refused)
+    # a root that is a link itself is where it leads
+    (folder / "link").symlink_to(root)
+    assert not len(Image(root=str(folder / "link")).encode(table(*paths[:1]), keep=False).refused)
+
+
+def test_without_a_root_or_by_hand_every_file_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "shop").mkdir()
+    monkeypatch.chdir(folder / "shop")
+    paths = ("../red0.png", str(folder / "blue0.png"))
+    for encoder in (Image(), load(Image().save(folder / "saved"))):
+        assert encoder.encode(table(*paths), keep=False).speaks.all()
+    guarded = Image(root=str(folder / "shop"))
+    assert guarded.encode_files(paths).any(1).all()  # whoever calls means them
+    assert guarded.encode(table(*paths), keep=False).refused.tolist() == [0, 1]
+
+
+def test_what_parts_refuse_is_counted(folder: Path) -> None:
+    told = table("red0.png", "blue0.png", "../out.png", "red1.jpg", "blue1.jpg")
+    told = told.append_column("title", pa.array(["red tea", "tea cup", "cup red", "red tea", "tea cup"]))
+    parts = [
+        {"encoder": "image", "settings": {"root": str(folder)}},
+        {"encoder": "tfidf", "settings": {"max_share": 1}},
+    ]
+    encoder = Fused(parts=parts, missing="zero").fit(told)
+    found = encoder.encode(told, keep=False)
+    assert found.refused.tolist() == [2]
+    assert found.speaks.all()
 
 
 def test_a_picture_that_would_fill_the_memory_is_not_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

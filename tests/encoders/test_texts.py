@@ -24,6 +24,15 @@ from zhiyin.encoders._texts import _BLANK, cleaned, item_texts
         ("a\ud800b", "ab"),
         ("中文\u3000标题", "中文 标题"),
         ("half <b", "half <b"),
+        ("&lt;b&gt;once&lt;/b&gt;", "once"),
+        ("&amp;lt;b&amp;gt;twice&amp;lt;/b&amp;gt; R&amp;amp;D", "twice R&D"),
+        ("&amp;amp;lt;p&amp;amp;gt;thrice", "thrice"),
+        ("&amp;amp;amp;lt;p&amp;amp;amp;gt;four times", "&lt;p&gt;four times"),
+        ("&lt;script&gt;alert(1)&lt;/script&gt; a &lt;!-- b --&gt; c", "a c"),
+        ('&lt;a title="x &amp;gt; y"&gt;z&lt;/a&gt;', "z"),
+        ('<a title="x &gt; y">z</a>', "z"),
+        ("a < b, b &lt; c and c &amp;lt; d > e", "a < b, b < c and c < d > e"),
+        ("R&D, AT&T &c &;", "R&D, AT&T &c &;"),
     ],
 )
 def test_cleaned(text: str, clean: str) -> None:
@@ -46,7 +55,9 @@ def test_a_text_without_blanks_but_single_spaces_needs_no_cleaning_of_them() -> 
     assert not any(chr(one).isprintable() for one in range(0xD800, 0xE000))
 
 
-@pytest.mark.parametrize("text", ["<" * 50_000, "<a" * 50_000, "<!--" * 25_000, "<script" * 15_000, "&" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["<" * 50_000, "<a" * 50_000, "<!--" * 25_000, "<script" * 15_000, "&" * 100_000, "&amp;lt;" * 20_000]
+)
 def test_cleaning_takes_no_longer_for_bad_texts(text: str) -> None:
     import time
 

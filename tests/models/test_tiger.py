@@ -273,6 +273,46 @@ class TestColdItems:
         assert other.tree.n_items == 6
         assert set(other.recommend(Query.of(["i05"]), k=5, fill=False).ids()) == {"i27", "i26", "i04", "i25", "i24"}
 
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_after_a_catalogue_shrank_new_items_have_codes_of_their_own(self, at_once: bool) -> None:
+        """Of eight items that say the same three stay, whose last digits are not 0, 1, 2; three come again."""
+        titles = ["green tea"] * 8 + [f"red shoe number{item}" for item in range(16)]
+        items = pa.table({"item_id": [f"i{item:02d}" for item in range(24)], "title": titles})
+        book = {"codebook": "residual_kmeans", "settings": {"levels": 1, "n_codes": 4}}
+        model = fitted(Dataset.of(two_kinds().histories, items), company=0.0, codebook=book, epochs=1)
+        group = np.flatnonzero((model.item_codes[:, :-1] == model.item_codes[0, :-1]).all(1))
+        by_digit = group[np.argsort(model.item_codes[group, -1])]
+        assert len(group) >= 8
+        kept = np.setdiff1d(np.arange(24), by_digit[[0, 2, 3, 5, 6]])
+        old = items.take(pa.array(kept))
+        new = pa.table({"item_id": ["x", "y", "z"], "title": ["green tea"] * 3})
+        if at_once:
+            grown = model.with_catalogue(pa.concat_tables([old, new]))
+        else:
+            grown = model.with_catalogue(old).with_items(new.slice(0, 2)).with_items(new.slice(2))
+        assert len(np.unique(grown.item_codes, axis=0)) == grown.n_items
+        assert (grown.item_codes < np.array(grown.codes.sizes)).all()
+        np.testing.assert_array_equal(grown.item_codes[: len(kept)], model.item_codes[kept])
+        back = grown.with_catalogue(items)
+        np.testing.assert_array_equal(back.item_codes[kept], model.item_codes[kept])
+        assert len(np.unique(back.item_codes, axis=0)) == 24
+
+    def test_more_items_than_last_digits_share_codes_evenly(self) -> None:
+        model = fitted(two_kinds(), epochs=1, company=0.0)
+        most = int(model.last_digit[0])
+        n = 3 * most + 1
+        new = pa.table({"item_id": [f"n{item}" for item in range(n)], "title": ["green tea number0"] * n})
+        grown = model.with_items(new)
+        codes = grown.item_codes[(grown.item_codes[:, :-1] == grown.item_codes[-1, :-1]).all(1), -1]
+        counts = np.bincount(codes, minlength=most)
+        assert counts.max() - counts.min() <= 1
+
+    def test_a_catalogue_of_no_items_is_refused(self) -> None:
+        model = fitted(two_kinds(), epochs=1)
+        with pytest.raises(DataError, match="a catalogue of no items came"):
+            model.with_catalogue(two_kinds().item_table.slice(0, 0))
+        assert model.with_items(two_kinds().item_table.slice(0, 0)) is model
+
     def test_it_goes_on_learning_with_new_items(self, tmp_path: Path) -> None:
         model, more = fitted(two_kinds(), epochs=2), two_kinds(n_new=4)
         lists = [[24, 25, 26, 27, 0, 1], [27, 26, 3, 25, 24]] * 10

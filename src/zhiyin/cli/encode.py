@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,15 +52,17 @@ def encode(
     dataset = opt.open_data(data, run)
     reader = fitted(encoder, settings, dataset, run)
     with new_folder(out, overwrite, MARK) as folder:
-        found = reader.encode(dataset, keep=keep, out=folder / "vectors.npy", run=run)
+        with watched(reader):
+            found = reader.encode(dataset, keep=keep, out=folder / "vectors.npy", run=run)
         pq.write_table(pa.table({"item_id": dataset.items.ids}), folder / "items.parquet", compression="zstd")
         reader.save(folder / "encoder")
         told = {**reader.identity(), "data": dataset.name, "content_hash": dataset.content_hash, **_counts(found)}
         (folder / MARK).write_text(to_json(told), encoding="utf-8")
     if json:
-        say_json({"folder": str(out), **told})
+        say_json({"folder": str(out), **told, **usage_of(reader)})
         return
     note(_summary(reader, found))
+    note_usage(reader)
     note(f"saved: {out} (vectors.npy, items.parquet)   next: {opt.command('search', 'a text', '--data', data)}")
 
 
@@ -116,6 +120,44 @@ def fitted(name: str, settings: list[str] | None, dataset: Dataset, run: Run) ->
     return made.fit(dataset, run) if made.learns else made
 
 
+@contextmanager
+def watched(reader: Encoder) -> Iterator[None]:
+    """Say how far an encoder is where no bars are drawn; and if it fails, what was asked for by then."""
+    from zhiyin.cli._terminal import logged
+
+    try:
+        with logged("zhiyin.encoders._ticks"):
+            yield
+    except BaseException:
+        note_usage(reader)
+        raise
+
+
+def usage_of(reader: Encoder) -> dict[str, dict[str, Any]]:
+    """As `usage`, what an encoder and its parts asked of servers and what it cost; nothing where none asks any."""
+    found: dict[str, Any] = {}
+    for usage in _usages(reader):
+        for name, value in usage.to_dict().items():
+            found[name] = found.get(name, 0) + value
+    return {"usage": found} if found else {}
+
+
+def _usages(reader: Encoder) -> Iterator[Any]:
+    if (own := getattr(reader, "usage", None)) is not None:
+        yield own
+    for part in getattr(reader, "parts", {}).values():
+        yield from _usages(part)
+
+
+def note_usage(reader: Encoder) -> None:
+    """A line on what was asked of servers, where an encoder asks any."""
+    from zhiyin.cli._terminal import note
+
+    for spent in usage_of(reader).values():
+        counts = ", ".join(f"{name} {spent[name]:,}" for name in ("requests", "texts", "tokens"))
+        note(f"asked of the server: {counts}, cost {spent['cost']:.4g}")
+
+
 def _counts(found: Vectors) -> dict[str, Any]:
     return {
         "shape": found.values.shape,
@@ -123,6 +165,7 @@ def _counts(found: Vectors) -> dict[str, Any]:
         "kept": found.kept,
         "silent": len(found.silent),
         "unreadable": len(found.unreadable),
+        "refused": len(found.refused),
     }
 
 
@@ -130,4 +173,5 @@ def _summary(reader: Encoder, found: Vectors) -> str:
     parts = [f"{len(found):,} items by {reader.name}: {found.encoded:,} read, {found.kept:,} kept from before"]
     parts += [f"{len(found.silent):,} say nothing"] if len(found.silent) else []
     parts += [f"{len(found.unreadable):,} cannot be read"] if len(found.unreadable) else []
+    parts += [f"{len(found.refused):,} {reader.refuses}"] if len(found.refused) else []
     return ", ".join(parts)

@@ -46,6 +46,13 @@ def digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
 
 
+def as_bytes(learnt: AnyArray | list[str]) -> bytes:
+    """What was learnt, for a hash."""
+    if isinstance(learnt, list):
+        return "\0".join(learnt).encode()
+    return f"{learnt.dtype}{learnt.shape}".encode() + np.ascontiguousarray(learnt).tobytes()
+
+
 def identity_hash(identity: Mapping[str, Any]) -> str:
     """A short hash of what made the vectors; it names the folder."""
     return hashlib.blake2b(to_json(identity).encode(), digest_size=8).hexdigest()

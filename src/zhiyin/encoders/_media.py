@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import hashlib
 import logging
@@ -28,8 +29,11 @@ logger = logging.getLogger(__name__)
 class MediaConfig(Config):
     """Settings of encoders of files."""
 
-    root: str = "."
-    """The folder from which relative paths are read."""
+    root: str | None = None
+    """The folder from which relative paths are read, by default the one of the process. Where it is given, a path of a
+    catalogue that leads out of it, by `..` or by a link too, is not read."""
+    outside: bool = False
+    """Whether paths that lead out of `root` are read all the same."""
     model: str | None = None
     """A folder of a transformers model with weights in safetensors, or its name on the hub; None for the descriptor
     that is computed here, which needs no weights."""
@@ -41,7 +45,8 @@ class MediaEncoder(Encoder):
     """Base of encoders of files: an encoder writes what has no body here."""
 
     config: MediaConfig
-    about_contents: ClassVar[tuple[str, ...]] = ("column", "root", "model", "batch_size")
+    about_contents: ClassVar[tuple[str, ...]] = ("column", "root", "outside", "model", "batch_size")
+    refuses: ClassVar[str] = "name a file outside of `root`, which is not read unless outside=True"
     tower: ClassVar[str] = ""
     """The method by which a model of several modalities reads these files."""
     edition: ClassVar[int] = 1
@@ -74,9 +79,15 @@ class MediaEncoder(Encoder):
         return [list(range(len(held)))]
 
     def encode_files(self, paths: Sequence[str | Path], run: Run | None = None) -> FloatMatrix:
-        """(n, d) float32 the vectors of files, of length 1; zeros for one that is missing or broken."""
+        """(n, d) float32 the vectors of files, of length 1; zeros for one that is missing or broken.
+
+        They are read wherever they lie: who calls, and no catalogue, has named them.
+        """
         table = pa.table({self._column: pa.array([str(one) for one in paths], pa.string())})
-        return self.encode(table, keep=False, run=run).values
+        _ = self.width  # so that what reads is made once, and not for each call
+        anywhere = copy.copy(self)
+        anywhere.config = self.config.model_copy(update={"outside": True})
+        return anywhere.encode(table, keep=False, run=run).values
 
     @property
     def _column(self) -> str:
@@ -87,12 +98,26 @@ class MediaEncoder(Encoder):
             raise DataError(
                 f"{unknown('column', self._column, items.column_names)}; {self.name} reads paths of files from it"
             )
-        root = Path(self.config.root).expanduser()
+        root = self._root
         return [
             str(root / one) if isinstance(one, str) and one.strip() else "" for one in values_of(items, self._column)
         ]
 
+    @property
+    def _root(self) -> Path:
+        return Path(self.config.root or ".").expanduser()
+
+    def _refuses(self, content: str) -> bool:
+        if self.config.root is None or self.config.outside:
+            return False
+        try:
+            return not Path(content).resolve().is_relative_to(self._root.resolve())
+        except (OSError, RuntimeError, ValueError):  # nor does it open
+            return False
+
     def _key(self, content: str) -> bytes | None:
+        if self._refuses(content):
+            return None
         try:
             with Path(content).open("rb") as file:
                 return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=KEY_BYTES)).digest()

@@ -243,7 +243,9 @@ def _counted(values: FloatMatrix, said: Mapping[str, Vectors]) -> ComposedVector
     filled = {name: int((speaks & ~one.speaks).sum()) for name, one in said.items()}
     encoded = max(one.encoded for one in parts)
     kept = max(0, len(speaks) - int(silent.sum()) - encoded)
-    return ComposedVectors(values, _rows(silent), _rows(~speaks & ~silent), encoded, kept, filled)
+    refused: BoolVector = np.any([_mask(one.refused, len(one)) for one in parts], axis=0)
+    unreadable = _rows(~speaks & ~silent)
+    return ComposedVectors(values, _rows(silent), unreadable, encoded, kept, filled, refused=_rows(refused))
 
 
 def _rows(mask: BoolVector) -> IntVector:

@@ -25,26 +25,40 @@ _INLINE = re.compile(r"</?(?:a|b|em|font|i|mark|small|span|strong|sub|sup|u)(?:\
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
 _SENTENCE_END = ".!?…。！？"
+_LAYERS = 3
+"""Markup may be hidden in entities, and these in others; so many layers are taken off."""
 
 
 def cleaned(text: str, most: int | None = None) -> str:
     r"""A text without markup, entities and control characters, on one line; of a longer one, the first `most` letters.
 
-    What only looks like markup stays: a tag begins with a letter.
+    What only looks like markup stays: a tag begins with a letter. What was escaped, once or up to three times, is
+    markup all the same.
 
     >>> cleaned("<p>Tom &amp; <b>Jerry</b>,\n\t2 < 3</p>")
     'Tom & Jerry, 2 < 3'
+    >>> cleaned("R&D &amp;lt;b&amp;gt;now&amp;lt;/b&amp;gt;")
+    'R&D now'
     """
-    if "<" in text:
-        for opening, closing in _HIDDEN:
-            text = _shown(text, opening, closing)
-        text = _TAG.sub(" ", _INLINE.sub("", text))
-    if "&" in text:
-        text = html.unescape(text)
+    text = _without_tags(text)
+    for _ in range(_LAYERS if "&" in text else 0):
+        plain = html.unescape(text)
+        if plain == text:
+            break
+        text = _without_tags(plain)
     if not text.isprintable() or "  " in text:  # no letter of _BLANK but the space is printable
         text = _BLANK.sub(" ", text.encode("utf-8", "ignore").decode("utf-8"))
     text = unicodedata.normalize("NFC", text).strip()
     return text if most is None else text[:most].rstrip()
+
+
+def _without_tags(text: str) -> str:
+    """The text without tags, and without what is not shown."""
+    if "<" not in text:
+        return text
+    for opening, closing in _HIDDEN:
+        text = _shown(text, opening, closing)
+    return _TAG.sub(" ", _INLINE.sub("", text))
 
 
 def _shown(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:

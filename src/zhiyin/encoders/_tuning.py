@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from zhiyin.arrays import AnyArray, DoubleVector, IntMatrix
+from zhiyin.artifacts import read_json, to_json
 from zhiyin.encoders._aligning import Learning
 from zhiyin.encoders._company import Company
+from zhiyin.encoders._folders import weights_hash
 from zhiyin.encoders.base import Encoder
 from zhiyin.encoders.sentence import Sentence
-from zhiyin.errors import ConfigError
+from zhiyin.errors import ConfigError, DataError
 from zhiyin.run import Run
 
-FOLDER = "tuned"
+FOLDER, SEAL = "tuned", "tuned.json"
+"""The model, and the hash of its files beside that of its weights."""
 DECAY = 0.01
 
 
@@ -101,11 +104,35 @@ def state_hash(net: Any) -> str:
 
 
 def write(encoder: Encoder, folder: Path) -> None:
-    """Save the tuned model of an encoder, in safetensors."""
+    """Save the tuned model of an encoder, in safetensors, with a hash by which `read` knows it again."""
     assert isinstance(encoder, Sentence)
     encoder._net.save_pretrained(str(folder / FOLDER), create_model_card=False, safe_serialization=True)
+    seal = {"files": weights_hash(folder / FOLDER), "weights": encoder._hash}
+    (folder / SEAL).write_text(to_json(seal), encoding="utf-8")
 
 
 def read(encoder: Encoder, folder: Path, weights: str) -> None:
-    """Let an encoder read the tuned model that `write` wrote."""
-    encoder.__dict__.update(_folder=folder / FOLDER, _hash=weights)
+    """Let an encoder read the tuned model that `write` wrote.
+
+    Args:
+        encoder: a `sentence`.
+        folder: of the encoder that was tuned.
+        weights: their hash, as what was learnt says it.
+
+    Raises:
+        DataError: the model is not there, or is not the one that was tuned.
+    """
+    assert isinstance(encoder, Sentence)
+    place = folder / FOLDER
+    if not place.is_dir():
+        raise DataError(f"{folder} is damaged: the tuned model {place} is missing; save the encoder anew")
+    encoder.__dict__.update(_folder=place, _hash=weights)
+    if (folder / SEAL).is_file():
+        same = read_json(folder / SEAL) == {"files": weights_hash(place), "weights": weights}
+    else:  # older ones do not say: then the weights themselves do, which takes longer
+        same = state_hash(encoder._net) == weights
+    if not same:
+        raise DataError(
+            f"{place} is not the model that was tuned: its files were altered since they were saved, and their vectors "
+            "would not go with those from before; put the files back, or fit the encoder anew"
+        )

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Self
 
@@ -23,12 +23,13 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, IntVector
 from zhiyin.artifacts import cache_folder
 from zhiyin.config import Component, Config, names, setting
 from zhiyin.data.dataset import Dataset
-from zhiyin.encoders._kept import MOST_SECONDS, KeptVectors, digest, identity_hash
+from zhiyin.encoders._kept import MOST_SECONDS, KeptVectors, as_bytes, digest, identity_hash
 from zhiyin.encoders._rows import Rows, new_matrix
 from zhiyin.encoders._saved import THEN, check_weights, save
 from zhiyin.encoders._saved import load as load
 from zhiyin.encoders._terms import Fields
 from zhiyin.encoders._texts import cleaned, item_texts
+from zhiyin.encoders._ticks import Tally, Ticks
 from zhiyin.errors import DataError, NotFittedError
 from zhiyin.run import Run
 
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 WINDOW = 1_024
 """Items that are read, looked up and encoded together; within a window, contents of like length go together."""
 BATCHES, BATCH = 4, 64
-"""What an encoder reads before that is kept: so many of its batches, and how long one is where no setting says it."""
+"""What an encoder reads before that is kept: so many of its batches once one was quick, and how long one is where no
+setting says it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,8 @@ class Vectors:
     """Rows of items that say nothing: no text, no file."""
     unreadable: IntVector
     """Rows of items that say something which the encoder could not read, such as a broken picture."""
+    refused: IntVector = field(kw_only=True, default_factory=lambda: np.zeros(0, np.int32))
+    """Rows, silent ones too, of items that name what may not be read, such as a file outside of `root`."""
     encoded: int
     """How many contents were encoded."""
     kept: int
@@ -80,6 +84,8 @@ class Encoder(Component):
     """Settings that say what is read, or how fast, and not what vector a content has."""
     worth_keeping: ClassVar[bool] = True
     """Whether encoding is slower than finding a kept vector."""
+    refuses: ClassVar[str] = "name what may not be read"
+    """What there is to say of the items of which `_refuses` does not let a content be read."""
 
     # ------------------------------------------------------------------ what an encoder writes
 
@@ -99,18 +105,23 @@ class Encoder(Component):
 
         A content that never comes could not be read by a fault of the machine; it is not kept, and tried again.
         """
-        batch = int(getattr(self.config, "batch_size", BATCH))
-        size, at = BATCHES * batch, 0
+        batch = self._batch
+        size, most, at = batch, BATCHES * batch, 0
         while at < len(contents):
             began, places = time.monotonic(), list(range(at, min(at + size, len(contents))))
             yield places, self._encode([contents[place] for place in places], run)
             at += len(places)
             if time.monotonic() - began > MOST_SECONDS:
-                size = batch
+                most = batch
+            size = most
 
     def _key(self, content: str) -> bytes | None:
         """The hash by which a content is found again; None where it is not there."""
         return digest(content.encode())
+
+    def _refuses(self, content: str) -> bool:
+        """Whether a content without a key has none because it may not be read."""
+        return False
 
     def _weights(self) -> str:
         """A hash of what the encoder knows beside its settings and what it learnt: its weights, or their version."""
@@ -160,20 +171,21 @@ class Encoder(Component):
         self._check_fitted()
         check_weights(self)
         table, how = item_table(items, self.name), run or Run()
-        kept, tally = self._kept(keep), _Tally()
+        kept, tally = self._kept(keep), Tally()
         if out is None:
-            rows = self._rows(table, kept, tally, how, None)
-            values = rows.values
+            values = self._rows(table, kept, tally, how, None).values
         else:
             with new_matrix(Path(out)) as file:
                 self._rows(table, kept, tally, how, file)
             values = np.load(out, mmap_mode="r")
         assert values is not None
-        silent, unreadable = (np.array(one, np.int32) for one in (tally.silent, tally.unreadable))
-        for some, what in ((silent, "say nothing"), (unreadable, "cannot be read")):
-            if len(some):
-                logger.warning("%s: %d of %d items %s; their vectors are zero", self.name, len(some), len(values), what)
-        return Vectors(values, silent, unreadable, tally.encoded, table.num_rows - len(silent) - tally.encoded)
+        some = [np.array(one, np.int32) for one in (tally.silent, tally.unreadable, tally.refused)]
+        for rows, what in zip(some, ("say nothing", "cannot be read", self.refuses), strict=True):
+            if len(rows):
+                logger.warning("%s: %d of %d items %s; their vectors are zero", self.name, len(rows), len(values), what)
+        silent, unreadable, refused = some
+        kept_before = table.num_rows - len(silent) - tally.encoded
+        return Vectors(values, silent, unreadable, tally.encoded, kept_before, refused=refused)
 
     @property
     def width(self) -> int:
@@ -192,7 +204,7 @@ class Encoder(Component):
         """What the vector of a content depends on: name, settings, weights and what was learnt; plain values."""
         settings = self.config.model_dump(mode="json")
         said = {name: value for name, value in settings.items() if name not in self.about_contents}
-        learnt = b"".join(digest(_as_bytes(getattr(self, name))) for name in self.learns)
+        learnt = b"".join(digest(as_bytes(getattr(self, name))) for name in self.learns)
         return {
             "encoder": self.name,
             "settings": said,
@@ -230,30 +242,41 @@ class Encoder(Component):
             return KeptVectors(identity, cache_folder() / "vectors" / named, needed=False)
         return KeptVectors(identity, Path(keep))
 
-    def _rows(self, table: pa.Table, kept: KeptVectors, tally: _Tally, run: Run, file: BinaryIO | None) -> Rows:
+    @property
+    def _batch(self) -> int:
+        """How many contents are read at once."""
+        return int(getattr(self.config, "batch_size", BATCH))
+
+    def _rows(self, table: pa.Table, kept: KeptVectors, tally: Tally, run: Run, file: BinaryIO | None) -> Rows:
         """The vectors of all rows, window by window."""
         rows = Rows(table.num_rows, file)
-        starts = range(0, table.num_rows, WINDOW)
         if file is not None:
             kept.lean_on(file)
         try:
-            for start in run.progress.track(starts, len(starts), f"{self.name}: encode"):
-                rows.append(self._window(table.slice(start, WINDOW), start, kept, tally, run))
+            with Ticks(table.num_rows, self._batch, run, self.name) as ticks:
+                for start in range(0, table.num_rows, WINDOW):
+                    rows.append(self._window(table.slice(start, WINDOW), start, kept, tally, run, ticks))
         finally:
             kept.write()
         if not table.num_rows:
             rows.start(self.width)
         return rows
 
-    def _window(self, table: pa.Table, start: int, kept: KeptVectors, tally: _Tally, run: Run) -> FloatMatrix:
+    def _window(
+        self, table: pa.Table, start: int, kept: KeptVectors, tally: Tally, run: Run, ticks: Ticks
+    ) -> FloatMatrix:
         """(n, d) the vectors of some rows."""
         contents = self._contents(table)
         found = [self._key(content) if content else None for content in contents]
         there = [row for row, key in enumerate(found) if key is not None]
-        tally.silent += [start + row for row, key in enumerate(found) if key is None]
+        nothing = [row for row, key in enumerate(found) if key is None]
+        tally.silent += [start + row for row in nothing]
+        tally.refused += [start + row for row in nothing if contents[row] and self._refuses(contents[row])]
         keys = [key for key in found if key is not None]
         new = sorted(kept.missing(keys), key=lambda place: -len(contents[there[place]]))
-        self._keep([contents[there[place]] for place in new], [keys[place] for place in new], kept, run)
+        ticks.to(start + len(contents) - len(new))
+        self._keep([contents[there[place]] for place in new], [keys[place] for place in new], kept, run, ticks)
+        ticks.to(start + len(contents))
         tally.encoded += len(new)
         gone = {keys[place] for place in kept.missing(keys)}
         told = [place for place, key in enumerate(keys) if key not in gone]
@@ -268,11 +291,12 @@ class Encoder(Component):
         tally.unreadable += (start + spoke[~values[spoke].any(1)]).tolist()
         return values
 
-    def _keep(self, contents: list[str], keys: list[bytes], kept: KeptVectors, run: Run) -> None:
+    def _keep(self, contents: list[str], keys: list[bytes], kept: KeptVectors, run: Run, ticks: Ticks) -> None:
         """Encode contents and keep each vector as soon as it is there, so that an error or a crash loses little."""
         with closing(self._steps(contents, run)) as steps:
             for places, vectors in steps:
                 kept.add([keys[place] for place in places], self._checked(vectors, len(places)))
+                ticks.to(ticks.done + len(places))
 
     def _checked(self, vectors: AnyArray, n: int) -> FloatMatrix:
         """Vectors of length 1; zeros for those that are not finite, or have no direction."""
@@ -365,19 +389,3 @@ def unit(vectors: AnyArray) -> FloatMatrix:
     fine = np.isfinite(length) & (length > 0)
     found: FloatMatrix = np.divide(vectors, length, out=np.zeros(vectors.shape), where=fine).astype(np.float32)
     return found
-
-
-class _Tally:
-    """What is counted on the way."""
-
-    def __init__(self) -> None:
-        self.silent: list[int] = []
-        self.unreadable: list[int] = []
-        self.encoded = 0
-
-
-def _as_bytes(learnt: AnyArray | list[str]) -> bytes:
-    """What was learnt, for a hash."""
-    if isinstance(learnt, list):
-        return "\0".join(learnt).encode()
-    return f"{learnt.dtype}{learnt.shape}".encode() + np.ascontiguousarray(learnt).tobytes()

@@ -115,6 +115,11 @@ class Usage:
             self.tokens += tokens
             self.cost += tokens * price / 1e6
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, under stable names."""
+        with self.lock:
+            return {"requests": self.requests, "texts": self.texts, "tokens": self.tokens, "cost": self.cost}
+
 
 class Hosted(TextEncoder):
     """The vector of a text is what the server answers; `usage` says what was asked for and what it cost."""

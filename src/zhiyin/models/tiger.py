@@ -44,6 +44,7 @@ from zhiyin.models._tiger_config import TIGERConfig
 from zhiyin.models.transformer import Transformer
 from zhiyin.retrieval.exact import NOTHING, hide, search, top_k, top_k_entries
 from zhiyin.run import Run
+from zhiyin.semantic_ids._digits import further
 from zhiyin.semantic_ids._tree import CodeTree
 
 if TYPE_CHECKING:
@@ -95,10 +96,8 @@ class TIGER(Transformer):
             except DataError as error:
                 raise self._wordless(error) from None
         used = company_vectors(train.histories, self.n_items, own.company_size, run, self.name) if own.company else None
-        if isinstance(begun, TIGER):
-            self._take_codes(begun.codes)
-        else:
-            self._take_codes(ItemCodes.fit(own.codebook, said, used, own.company, run))
+        codes = begun.codes if isinstance(begun, TIGER) else ItemCodes.fit(own.codebook, said, used, own.company, run)
+        self._take_codes(codes)
         for vectors in (said if own.company < 1 else None, used):
             self.known = self.known if vectors is None else self.known | vectors.any(1)
         return told
@@ -193,7 +192,10 @@ class TIGER(Transformer):
 
     def _renumbered(self, place: IntVector) -> None:
         assert self.said is not None
-        self._take_codes(self.codes.moved(place, self.said, Run()))
+        if not len(place):
+            raise DataError(f"a catalogue of no items came, and {self.name} would have none to list; give it some")
+        moved = self.codes.moved(place, self.said, Run())
+        self._take_codes(replace(moved, codes=further(moved.codes, place, self.codes.codes, moved.last)))
 
     def _unused(self, said: torch.Tensor) -> torch.Tensor:
         """(n, d) what they say, and the digits that a codebook gives to it."""

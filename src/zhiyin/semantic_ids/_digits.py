@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,51 @@ def unique(codes: AnyArray, most: int | None = None) -> IntMatrix:
         rank = ranks(whole.of_item)
         last[there] = rank if most is None else rank % most
     return np.column_stack([found, last])
+
+
+def further(codes: IntMatrix, place: IntVector, before: IntMatrix, most: int) -> IntMatrix:
+    """(n, levels + 1) the codes of another catalogue, in which new items are told from those that stay.
+
+    Args:
+        codes: (n, levels + 1); the last digit of a new item says nothing yet.
+        place: (n,) the number that each item had; -1 for a new one.
+        before: (m, levels + 1) the codes of the items that were there, also of those that are gone.
+        most: how many values the last digit may have.
+
+    Returns:
+        A new item has the last digit that fewest items of its code share; of those, one that no item had comes before
+        that of an item which is gone.
+
+    >>> codes, place = np.array([[0, 2], [0, 0], [0, 0], [0, 0], [0, 0]]), np.array([2, -1, -1, -1, -1])
+    >>> further(codes, place, np.array([[0, 0], [1, 0], [0, 2]]), most=4)[:, -1].tolist()
+    [2, 1, 3, 0, 1]
+    """
+    new = np.flatnonzero(place < 0)
+    stays = np.isin(np.arange(len(before)), place)
+    *_, whole = prefixes(np.concatenate([codes[new, :-1], before[:, :-1]]))
+    group, there = np.split(whole.of_item, [len(new)])
+    taken: dict[int, Counter[int]] = {one: Counter() for one in group.tolist()}
+    left: dict[int, set[int]] = {one: set() for one in taken}
+    for row in np.flatnonzero(np.isin(there, group)).tolist():
+        one, digit = int(there[row]), int(before[row, -1])
+        if stays[row]:
+            taken[one][digit] += 1
+        else:
+            left[one].add(digit)
+    turns = {one: _by_turns(taken[one], left[one], most) for one in taken}
+    found = codes.copy()
+    found[new, -1] = [next(turns[one]) for one in group.tolist()]
+    return found
+
+
+def _by_turns(taken: Counter[int], left: set[int], most: int) -> Iterator[int]:
+    """Digits without end, those that fewest items share first; of these, first such as were not left by any."""
+    for shared in count():
+        for was_left in (False, True):
+            for digit in range(most):
+                if taken[digit] == shared and (digit in left) == was_left:
+                    yield digit
+                    taken[digit] += 1
 
 
 def ranks(groups: LongVector) -> LongVector:
