@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -362,6 +363,35 @@ def test_the_verdict_does_not_call_equal_models_better() -> None:
     assert "is better than the best simple baseline" not in worse.verdict()
     named = run_small({"a twin": Popularity(), "lottery": Lottery}, baselines=["popularity"])
     assert "a twin and popularity are level on" in named.verdict()
+
+
+def verdict_with(report: Report, p: dict[tuple[str, str], float]) -> str:
+    """The verdict where corrected p-values are these, by model and reference."""
+    tests = [replace(one, p_holm=p.get((one.model, one.reference), one.p_holm)) for one in report.tests]
+    return replace(report, tests=tuple(tests)).verdict()
+
+
+def test_the_verdict_says_over_which_comparisons_its_p_values_are_corrected() -> None:
+    report = run_small({"group": Group, "lottery": Lottery, "twin": Popularity()}, baselines=["popularity"])
+    against = {name: len(report.tests_of("ndcg@5", name)) for name in ("popularity", "group")}
+    assert against == {"popularity": 3, "group": 3}
+    (own,) = (one for one in report.tests_of("ndcg@5", "popularity") if one.model == "group")
+    assert own.p_holm > own.p  # else the words could be of either
+    of_base, of_best = (f"after Holm's correction over the 3 comparisons with {name}" for name in against)
+    clear = {("group", "popularity"): 0.012, **dict.fromkeys([("twin", "group"), ("popularity", "group")], 0.001)}
+    said = verdict_with(report, {**clear, ("lottery", "group"): 0.02})
+    assert f"beyond chance (p = 0.012 {of_base})." in said
+    assert f"It is better than every other model, beyond chance {of_best}." in said
+    said = verdict_with(report, {**clear, ("popularity", "group"): 0.2, ("lottery", "group"): 0.02})
+    assert f"beyond chance (p = 0.012 {of_base})." in said
+    assert re.search(rf"Not told apart from it on these [\d,]+ queries {of_best}: popularity\.", said)
+
+
+def test_the_verdict_speaks_of_no_correction_where_there_is_one_comparison() -> None:
+    report = run_small({"group": Group}, baselines=["popularity"])
+    assert "Holm" not in report.verdict()
+    assert "beyond chance (p < 0.001)." in report.verdict()
+    assert report.tests_of("ndcg@5", "popularity")[0].p == report.tests_of("ndcg@5", "popularity")[0].p_holm
 
 
 def test_the_page_tells_where_the_best_model_loses() -> None:

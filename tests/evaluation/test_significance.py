@@ -175,6 +175,33 @@ def test_tests_name_the_best_baseline_and_the_best_model() -> None:
     assert {one.reference for one in down} == {"simpler"}
 
 
+def test_each_family_is_corrected_for_itself_and_for_what_comes_back() -> None:
+    rng = np.random.default_rng(0)
+    base, gap = rng.random(60), rng.normal(0.05, 0.2, 60)
+    values = {
+        "simple": {"x": base},
+        "simpler": {"x": base - 0.3},
+        "good": {"x": base + gap},
+        "fair": {"x": base - gap / 2},
+    }
+    tests = paired_tests(values, ["simple", "simpler"], {"x": True})
+    families = {name: [one for one in tests if one.reference == name] for name in {one.reference for one in tests}}
+    assert {name: len(family) for name, family in families.items()} == {"simple": 2, "good": 3}
+    for family in families.values():
+        assert [one.p_holm for one in family] == pytest.approx(holm([one.p for one in family]).tolist())
+
+
+def test_what_cannot_be_compared_counts_in_no_family() -> None:
+    first = np.arange(12) < 8
+    values = {"simple": first * 0.0, "good": first * 1.0, "elsewhere": np.full(12, 0.5)}
+    own = {name: {"x": np.where(first == (name != "elsewhere"), found, np.nan)} for name, found in values.items()}
+    tests = paired_tests(own, ["simple"], {"x": True})
+    assert [(one.model, one.reference, one.n) for one in tests] == [("good", "simple", 8), ("simple", "good", 8)]
+    assert [one.p_holm for one in tests] == [one.p for one in tests]  # and not of two comparisons
+    apart = {name: {"x": np.where(np.arange(9) // 3 == at, 1.0, np.nan)} for at, name in enumerate("abc")}
+    assert paired_tests(apart, ["a"], {"x": True}) == ()
+
+
 def test_a_pair_is_compared_only_where_both_are_defined() -> None:
     values = {"a": {"x": np.array([1.0, np.nan, 0.0])}, "b": {"x": np.array([0.5, 0.2, np.nan])}}
     (test,) = paired_tests(values, [], {"x": True})

@@ -1,6 +1,8 @@
 """What every recommender inherits, beside the lists themselves (test_filling.py)."""
 
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models.base import Recommender
+from zhiyin.models.base import Recommender, load
 from zhiyin.run import Run
 from zhiyin.splitting import LeaveLastOut
 from zhiyin.testing.worlds import DAY, checkerboard, tastes
+
+START = 1_704_067_200_000_000  # 2024-01-01
 
 
 class Loyal(Recommender):
@@ -63,6 +67,24 @@ def test_events_at_the_moment_itself_are_known_and_later_ones_are_not() -> None:
     model = models.Popularity().fit(checkerboard())
     later = Query.of(["i002", "i004"], times=[5, 50], now=10)
     assert "i004" in model.recommend(later, 19, allow=["i004", "i006"]).ids()  # as of then it was not used yet
+
+
+@pytest.mark.parametrize("unit", [10**6, 10**3])
+def test_moments_in_seconds_are_refused_and_not_taken_for_1970(unit: int, tmp_path: Path) -> None:
+    world = checkerboard()
+    assert world.histories.time is not None
+    dated = world.with_histories(replace(world.histories, time=world.histories.time + START))
+    model = models.Popularity().fit(dated)
+    last = int(dated.histories.time.max())  # type: ignore[union-attr]
+    for asked in (model, load(model.save(tmp_path / "model"))):
+        assert asked.recommend(Query.of(["i002"], [last], now=last + 1), 3).ids()
+        for query in (Query.of(["i002"], now=last // unit), Query.of(["i002"], times=[last // unit])):
+            with pytest.raises(DataError, match=r"popularity has learnt from events since 20.*these look like"):
+                asked.recommend(query, 3)
+        with pytest.raises(DataError, match="now came as"):
+            asked.score(dated.queries(np.array([0]), np.array([last // unit])), ["i002"])
+    assert models.Popularity().fit(world).recommend(Query.of(["i002"], now=9), 3).ids()  # a clock of its own
+    assert model.recommend(Query.of(["i002"], now=datetime(2024, 6, 1)), 3).ids()
 
 
 @pytest.mark.parametrize("name", ["item_knn", "user_knn", "svd"])

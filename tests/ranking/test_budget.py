@@ -256,3 +256,28 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], message: str) ->
 def test_a_budget_that_is_none_is_refused(budget: float) -> None:
     with pytest.raises(ConfigError, match="0 or more is expected"):
         allocate([[0.1]], 1.0, budget)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"effect": [["much"]]}, r"effects: \[\['much'\]\] came; numbers are expected"),
+        ({"effect": [["0.3"]]}, "effects: .* came; numbers are expected"),
+        (
+            {"effect": [[0.3], [0.3, 0.1]]},
+            "effects: .* came; numbers are expected, as an array or as lists of one length",
+        ),
+        ({"cost": "dear"}, "cost: the text 'dear' came"),
+        ({"value": "much"}, "value: the text 'much' came"),
+        ({"redeemed": [["often"]]}, "redeemed: .* came"),
+    ],
+)
+def test_text_is_no_number(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        allocate(**{"effect": [[0.3]], "cost": 1.0, **change})
+
+
+@pytest.mark.parametrize("budget", ["10", "much", [1.0]])
+def test_a_budget_that_is_text_or_several_is_refused(budget: Any) -> None:
+    with pytest.raises(ConfigError, match=r"budget is .*; a number is expected"):
+        allocate([[0.3]], 1.0, budget)

@@ -289,6 +289,31 @@ class TestTable:
         assert np.isnan(table.column("nothing")).all()
         assert table.column("number")[0] == three
 
+    def test_lists_are_columns_as_arrays_are(self) -> None:
+        lists = {"age": [30, None, 40.5], "kind": ["a", None, "b"], "old": (True, False, True)}
+        arrays = {name: np.array(column, object) for name, column in lists.items()}
+        ours, theirs = FeatureTable.of(lists), FeatureTable.of(arrays)
+        np.testing.assert_array_equal(ours.values, theirs.values)
+        assert ours.sizes == theirs.sizes == {"kind": 2**18}
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"x": [[1], [1, 2]]}, r"column 'x' holds \[1\], and 2 such cells; one value in each is expected"),
+            ({"x": [[1, 2], [3, 4]]}, r"column 'x' holds \[1, 2\]"),
+            ({"x": np.zeros((2, 2))}, r"column 'x' is float64 of shape \(2, 2\)"),
+            ({"x": np.array(["2024-01-01"], "datetime64[D]")}, r"column 'x' is datetime64\[D\]"),
+            ({"x": "abc"}, "column 'x' came as str; an array or a list of values is expected"),
+            ({"x": 3}, "column 'x' came as int"),
+            ([np.arange(3)], "columns by their names are expected, .* list came"),
+            (pa.table({"x": [1]}), "Table came"),
+            ({"x": [1], "y": [1, 2]}, r"columns of \[1, 2\] rows came"),
+        ],
+    )
+    def test_what_is_no_column_is_refused(self, columns: Any, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            FeatureTable.of(columns)
+
     def test_columns_stand_in_one_table_with_the_sizes_of_categories(self, world: Dataset, asked: Candidates) -> None:
         table = Features().fit(world).table(asked)
         assert table.values.shape == (len(asked), len(table.names))

@@ -1,4 +1,6 @@
 import logging
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from zhiyin.ranking.table import Features
 from zhiyin.run import Run
 
 DAY = 86_400_000_000
+START = 1_704_067_200_000_000  # 2024-01-01
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +214,50 @@ class TestExposed:
             exposed(log(converted_at=pa.array([None] * 4, pa.int64())), tiny(), converted_at="converted_at", window=30)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match="not both"):
             exposed(log(a=[0] * 4, b=[0] * 4), tiny(), conversion="a", converted_at="b")
+
+
+class TestUnits:
+    """Whole numbers that are seconds or milliseconds would be of 1970, before all events."""
+
+    def dated(self) -> Dataset:
+        world = tiny()
+        assert world.histories.time is not None
+        return world.with_histories(replace(world.histories, time=world.histories.time + START))
+
+    def log(self, unit: int) -> pa.Table:
+        rows = log()
+        times = [(one + START) // unit for one in rows["time"].to_pylist()]
+        return rows.set_column(2, "time", pa.array(times))
+
+    @pytest.mark.parametrize("unit", [1_000, 1_000_000])
+    def test_of_a_log_they_are_refused(self, unit: int) -> None:
+        world, rows = self.dated(), self.log(1)
+        assert len(exposed(rows, world)) == 4
+        with pytest.raises(DataError, match=r"time came as 17\d+, which is of the year 1970 .*has events since 2024"):
+            exposed(self.log(unit), world)
+        with pytest.raises(DataError, match="ends came as"):
+            exposed(rows, world, ends=(START + 12 * DAY) // unit)
+        bought = rows.append_column("bought", pa.array([(START + 5 * DAY) // unit, None, None, None]))
+        with pytest.raises(DataError, match="bought came as"):
+            exposed(bought, world, converted_at="bought", window=1)
+
+    @pytest.mark.parametrize("unit", [1_000, 1_000_000])
+    def test_of_a_start_they_are_refused(self, unit: int) -> None:
+        world, start = self.dated(), (START + 2 * DAY) // unit
+        for made in (lambda: rated(world, 3, start=start), lambda: sampled(world, 2, start=start)):
+            with pytest.raises(DataError, match="start came as"):
+                made()
+        with pytest.raises(DataError, match="start or stop came as"):
+            exposed(self.log(1), world).between(start, START + 9 * DAY)
+        with pytest.raises(DataError, match="moments came as"):
+            until(world, np.array([0]), np.array([start]))
+
+    def test_a_datetime_says_its_unit_itself(self) -> None:
+        world, day = self.dated(), datetime(2024, 1, 3)
+        assert len(rated(world, 3, start=day)) == len(rated(world, 3, start=START + 2 * DAY)) == 2
+        whole = exposed(self.log(1), world)
+        assert len(whole.between(datetime(2024, 1, 9), datetime(2024, 2, 1))) == 1
+        assert len(whole.between(0, 2**62)) == 4
 
 
 class TestRated:

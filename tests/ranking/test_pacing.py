@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,42 @@ def test_what_is_saved_and_damaged_is_refused(change: dict[str, Any]) -> None:
         Pacer.from_dict({**right, **change})
     with pytest.raises(DataError, match="begin the horizon anew"):
         Pacer.from_dict({name: value for name, value in right.items() if name != "traffic"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budgets": {"a": "10"}}, "the budget of 'a' is the text '10'; a number is expected"),
+        ({"budgets": {"a": None}}, "the budget of 'a' is None"),
+        ({"budgets": [10.0]}, "budgets came as list; a mapping from campaign to budget"),
+        ({"start": "0"}, "the start of the horizon is the text '0'"),
+        ({"end": None}, "the end of the horizon is None"),
+        ({"step": "20"}, "step is the text '20'"),
+        ({"traffic": "evenly"}, "the forecast of traffic: the text 'evenly' came; numbers are expected"),
+        ({"traffic": ["1", "2"]}, r"the forecast of traffic: \['1', '2'\] came"),
+        ({"traffic": [[1], [1, 2]]}, "lists of one length"),
+        ({"weights": {"a": "half"}}, "the weight of 'a' is the text 'half'"),
+        ({"weights": [0.5]}, "weights came as list"),
+    ],
+)
+def test_settings_that_are_text_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pacer(**{"budgets": {"a": 2.0}, **change})
+
+
+def test_amounts_and_times_that_are_text_are_refused() -> None:
+    pacer = Pacer({"a": 2.0})
+    for worths in (["1.0"], ["much"], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(DataError, match=r"worths: .* came; numbers are expected"):
+            pacer.bids(worths)
+    for amount in ("1", None):
+        with pytest.raises(DataError, match=r"what 'a' is to pay is .*; a number is expected"):
+            pacer.spend("a", amount)  # type: ignore[arg-type]
+    for now in ("0.5", None):
+        for asked in (pacer.advance, pacer.share):
+            with pytest.raises(DataError, match=r"the time is .*; a number is expected"):
+                asked(now)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="unknown campaign '3'"):
+        pacer.spend(3, 1.0)  # type: ignore[arg-type]
+    pacer.spend("a", Decimal("0.5"))  # type: ignore[arg-type]
+    assert pacer.spent.tolist() == [0.5]

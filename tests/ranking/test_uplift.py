@@ -151,6 +151,26 @@ class TestEveryUpliftModel:
         with pytest.raises(DataError, match="300 rows of 2 queries"):
             self.made(name).fit(lists, arm, bought)
 
+    def test_texts_are_no_arms_outcomes_or_chances_and_columns_are_no_table(self, name: str) -> None:
+        table, arm, bought, _ = planted(0, 300)
+        names, words = np.array(["nothing", "small", "large"])[arm], np.where(bought > 0, "1", "0")
+        cases: list[tuple[Any, Any, Any, Any, str]] = [
+            (table, names, bought, None, "treatment: .* came; numbers are expected"),
+            (table, arm, words, None, "outcome: .* came; numbers are expected"),
+            (table, arm, [[1], [1, 0]] * 150, None, "outcome: .* came; .* lists of one length"),
+            (table, arm, bought, "half", "propensity: the text 'half' came"),
+            ({"busy": bought}, arm, bought, None, f"{name} reads a table of features, dict came; FeatureTable.of"),
+            (np.zeros((300, 2)), arm, bought, None, "ndarray came"),
+        ]
+        for features, treatment, outcome, propensity, message in cases:
+            with pytest.raises(DataError, match=message):
+                self.made(name).fit(features, treatment, outcome, propensity)
+        model = self.made(name).fit(table, arm, bought, run=ONE)
+        with pytest.raises(DataError, match="dict came"):
+            model.predict({"busy": bought})  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="arm '1' came; whole numbers from 1 to 2 are expected"):
+            model.predict(table, "1")  # type: ignore[arg-type]
+
     def test_nothing_is_told_before_it_is_learnt(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(NotFittedError, match="call fit"):
             self.made(name).predict(planted(0, 10)[0])

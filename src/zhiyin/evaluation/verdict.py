@@ -27,6 +27,9 @@ def paired_tests(
 ) -> tuple[PairedTest, ...]:
     """Every model against the best baseline, and all others against the best model, for each metric.
 
+    Each of the two is a family of its own for Holm's correction, which is over as many comparisons as come back. Models
+    that are defined on no query together are not compared.
+
     The best of a metric is chosen on the same queries that test it. For the baseline this makes it harder to win; for
     "best against the others" it flatters the best a little, which Holm's correction over all the others bounds.
 
@@ -55,7 +58,6 @@ def paired_tests(
         for (label, name, reference), sample, (low, high), raw, holmed in zip(
             pairs, samples, ranges, p, corrected, strict=True
         )
-        if sample.n
     )
 
 
@@ -63,15 +65,20 @@ def _families(
     values: Mapping[str, Mapping[str, DoubleVector]], baselines: Sequence[str], label: str, higher: bool
 ) -> Iterator[tuple[str, list[str]]]:
     """(reference, the models held against it): the best baseline first, then the best of all if it is another."""
+
+    def held(reference: str, names: list[str]) -> list[str]:
+        against = values[reference][label]
+        return [name for name in names if not np.isnan(values[name][label] - against).all()]
+
     means = {name: Sample.of(found[label]).value for name, found in values.items() if label in found}
     known = {name: mean if higher else -mean for name, mean in means.items() if not np.isnan(mean)}
     # equal means: the first by name, as in the table
     ranking = sorted(known, key=lambda name: (-known[name], name))
     simple = [name for name in ranking if name in baselines]
     if simple and (others := [name for name in ranking if name not in baselines]):
-        yield simple[0], others
+        yield simple[0], held(simple[0], others)
     if len(ranking) > 1 and (not simple or ranking[0] != simple[0]):
-        yield ranking[0], ranking[1:]
+        yield ranking[0], held(ranking[0], ranking[1:])
 
 
 def verdict(report: Report) -> str:
@@ -118,14 +125,15 @@ def _against_baseline(report: Report) -> list[str]:
         return []
     if _primary(simple, report.primary) == _primary(report.best, report.primary):
         return []
-    found = [one for one in report.tests_of(report.primary, simple.name) if one.model == report.best.name]
+    family = report.tests_of(report.primary, simple.name)
+    found = [one for one in family if one.model == report.best.name]
     if not found:
         return []
     test, base = found[0], simple.metrics[report.primary].value
     gap = f"{signed(test.difference)} ({signed(test.low)} to {signed(test.high)})"
     share = f"{abs(test.difference / base):.0%} better than" if base else "better than"
     chance = "beyond chance" if test.beyond_chance else "which may well be chance"
-    p = f"{p_of(test.p_holm)} after Holm's correction"
+    p = f"{p_of(test.p_holm)}{_corrected(family)}"
     return [f"That is {share} the best simple baseline, {simple.name}: {gap}, {chance} ({p})."]
 
 
@@ -136,8 +144,15 @@ def _rivals(report: Report) -> list[str]:
     if not tests:
         return []
     if not close:
-        return [] if len(tests) == 1 else ["It is better than every other model, beyond chance."]
-    return [f"Not told apart from it on these {tests[0].n:,} queries: {', '.join(close)}."]
+        return [] if len(tests) == 1 else [f"It is better than every other model, beyond chance{_corrected(tests)}."]
+    return [f"Not told apart from it on these {tests[0].n:,} queries{_corrected(tests)}: {', '.join(close)}."]
+
+
+def _corrected(family: Sequence[PairedTest]) -> str:
+    """Over which comparisons p-values are corrected; nothing of a single one, whose p-value is as it is."""
+    if len(family) < 2:
+        return ""
+    return f" after Holm's correction over the {len(family)} comparisons with {family[0].reference}"
 
 
 def _caution(report: Report) -> list[str]:

@@ -2,49 +2,43 @@
 
 A model writes `_fit` and `_score` (or, for vector models, `_encode` and `item_vectors`) and names what it learnt in
 `learns`. Ids, exclusion, allow-lists, top-k, blocks of bounded memory, fallbacks, reasons, checks, saving and loading
-are here, once.
+are here, once; how lists are made of scores is in `_listing`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from zhiyin._parallel import in_blocks, rows_at_once
-from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
-from zhiyin.config import Component, Config
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
+from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.queries import Queries, Query
+from zhiyin.data.queries import Queries, Query, first_of
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models._filling import FILLED as FILLED
-from zhiyin.models._filling import fill
 from zhiyin.models._given import check_fit, check_k, given_queries
+from zhiyin.models._listing import Listing
 from zhiyin.models._reasons import leave_one_out, reasons_for
 from zhiyin.models._saved import load as load
 from zhiyin.models._saved import save
 from zhiyin.models._weights import check_weights, kind_weights
 from zhiyin.models._wishes import TOLD
 from zhiyin.models._wishes import check as check_words
-from zhiyin.retrieval.exact import ITEMS_AT_ONCE, NOTHING, SCORE_BYTES, allowed_mask, hide, search, top_k
+from zhiyin.retrieval.exact import ITEMS_AT_ONCE, NOTHING, SCORE_BYTES, allowed_mask, search
 from zhiyin.run import Run
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 Asked: TypeAlias = Query | Sequence[Query] | Queries
 """What `recommend` takes: one query, several, or a batch that is encoded already."""
 
 
-class Recommender(Component):
+class Recommender(Listing):
     """Base of every model. Its settings are `config`; what it learnt is in the attributes of `learns`."""
 
     config: Config
@@ -154,6 +148,7 @@ class Recommender(Component):
             "users": train.n_users,
             "items": train.n_items,
             "clock": train.clock,
+            "since": first_of(train.histories) if train.clock == "time" else None,
         }
         try:
             self._fit(train, validation, run or Run())
@@ -242,104 +237,21 @@ class Recommender(Component):
         """(n,) the score of each pair."""
         return self._score(queries)[np.arange(len(items)), items]
 
-    def _paired(self, batch: Queries, items: Sequence[str] | IntVector) -> IntVector:
-        """(n,) the numbers of the items of pairs."""
-        given = isinstance(items, np.ndarray) and items.dtype.kind in "iu"
-        numbers: AnyArray = np.asarray(items) if given else self._numbers(items)
-        if len(numbers) != len(batch):
-            raise DataError(f"{len(batch)} queries came with {len(numbers)} items; one item for each query is expected")
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.n_items:
-            raise DataError(
-                f"item numbers from {numbers.min()} to {numbers.max()} came, the catalogue has 0 to {self.n_items - 1}"
-            )
-        return numbers.astype(np.int32)
-
     def encode(self, queries: Asked) -> Queries:
-        """Queries in the numbers of the model's own vocabulary, without events that are later than their moment."""
+        """Queries in the numbers of the model's own vocabulary, without events that are later than their moment.
+
+        Raises:
+            DataError: something else than queries came, or times of another unit than microseconds.
+        """
         asked = given_queries(self.name, queries)
         if isinstance(asked, Queries):
-            found = asked.translate(self.vocabulary).in_kinds(self.kinds).until_now()
+            found = asked.translate(self.vocabulary).in_kinds(self.kinds)
         else:
-            found = Queries.encode(asked, self.vocabulary, self.kinds, self.kind_weights).until_now()
+            found = Queries.encode(asked, self.vocabulary, self.kinds, self.kind_weights)
+        found = found.in_unit(self.trained_on.get("since"), self.name).until_now()
         if not self.reads_text:
             check_words(self.name, found)
         return found
-
-    def _numbers(self, ids: Sequence[str] | AnyArray) -> IntVector:
-        if isinstance(ids, str):
-            raise DataError(f"a list of item ids was expected, but one text came: {ids!r}")
-        return np.array([self.vocabulary.number(one, "item") for one in ids], np.int32)
-
-    def _rows(self, run: Run) -> int:
-        """How many queries to score at once; never a matter of how many threads do it."""
-        return rows_at_once(self._row_bytes(), run)
-
-    def _row_bytes(self) -> int:
-        """About how much memory one query takes while it is answered, beyond the model itself."""
-        return SCORE_BYTES * self.n_items
-
-    def _list_bytes(self) -> int:
-        """The same where only its list is wanted."""
-        return self._row_bytes()
-
-    def _in_blocks(
-        self, task: Callable[[int, int], T], n: int, run: Run, doing: str, row_bytes: int | None = None
-    ) -> list[T]:
-        """The results of `task` for blocks of the queries, in their order."""
-        how = run if self.threaded else replace(run, threads=1)
-        return in_blocks(task, n, row_bytes or self._row_bytes(), how, f"{self.name}: {doing}")
-
-    def _recommend_block(
-        self,
-        block: Queries,
-        k: int,
-        exclude_seen: bool,
-        allowed: BoolVector | None,
-        order: IntVector | None,
-        run: Run,
-    ) -> Recommendations:
-        """The lists of some queries; completed by the first items of `order`, unless that is None."""
-        items, values = self._best(block, k, exclude_seen, allowed)
-        return self._filled(items, values, block, exclude_seen, order)
-
-    def _filled(
-        self, items: IntMatrix, values: FloatMatrix, block: Queries, exclude_seen: bool, order: IntVector | None
-    ) -> Recommendations:
-        """Lists of the model's own best items, completed from `order` where that is not None."""
-        source = None if order is None else fill(items, block.histories, exclude_seen, order, self.n_items)
-        return self._lists(items, values, block, source)
-
-    def _best(
-        self, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
-    ) -> tuple[IntMatrix, FloatMatrix]:
-        """(n_queries, k) the model's own best items, padded with -1, and their scores, padded with NaN."""
-        return self._best_of(self._score(block), block, k, exclude_seen, allowed)
-
-    def _best_of(
-        self, scores: FloatMatrix, block: Queries, k: int, exclude_seen: bool, allowed: BoolVector | None
-    ) -> tuple[IntMatrix, FloatMatrix]:
-        """The best items by some scores (n_queries, n_items), which may be changed."""
-        if exclude_seen:
-            hide(scores, block.histories)
-        if allowed is not None:
-            scores[:, ~allowed] = -np.inf
-        return top_k(scores, k)
-
-    def _lists(
-        self, items: IntMatrix, scores: FloatMatrix, block: Queries, source: AnyArray | None = None
-    ) -> Recommendations:
-        filled = source if source is not None else np.zeros(items.shape, np.uint8)
-        return Recommendations(
-            items, scores, self.vocabulary, (self.name, FILLED), filled, block.users, None, block.unknown
-        )
-
-    def _by_popularity(self, allowed: BoolVector | None) -> IntVector:
-        """The items that may appear, most popular first."""
-        kept: tuple[LongVector, IntVector] | None = self.__dict__.get("_popular")
-        if kept is None or kept[0] is not self.popularity:
-            kept = self.popularity, np.argsort(-self.popularity, kind="stable").astype(np.int32)
-            self._popular = kept
-        return kept[1] if allowed is None else kept[1][allowed[kept[1]]]
 
     # ------------------------------------------------------------------ saved form
 

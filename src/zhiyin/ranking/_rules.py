@@ -13,7 +13,7 @@ from pydantic import field_validator
 from zhiyin.arrays import AnyArray, BoolVector
 from zhiyin.config import Config, names, setting
 from zhiyin.data.histories import NO_TIME
-from zhiyin.data.queries import Queries
+from zhiyin.data.queries import PLAUSIBLE, Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.ranking._cells import Cells, numbers_of, times_of
@@ -22,10 +22,6 @@ logger = logging.getLogger(__name__)
 
 DAY = 86_400_000_000
 ENDS = np.iinfo(np.int64)
-
-PLAUSIBLE = (631_152_000_000_000, 253_402_300_800_000_000)
-"""Microseconds from 1990 to the end of the year 9999, which many tables say of what never ends. A column wholly outside
-is of another unit: seconds and milliseconds of today are in 1970 then, and nanoseconds after 50000."""
 
 MISSPELT = 3
 """At most so many values that no item has are named."""
@@ -314,7 +310,10 @@ class Pinned(Rule):
 
 
 def _plausible(items: pa.Table, column: str) -> None:
-    """Refuse whole numbers that are no moments of our time in microseconds; times say themselves what they are."""
+    """Refuse whole numbers of which none is a moment of our time in microseconds; times say what they are.
+
+    Seconds and milliseconds of today are in 1970 then, and nanoseconds after 50000.
+    """
     if column not in items.column_names or not pa.types.is_integer(items.schema.field(column).type):
         return
     moments, (first, last) = times_of(items.select([column]).drop_null(), column, 0), PLAUSIBLE

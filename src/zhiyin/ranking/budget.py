@@ -29,6 +29,7 @@ import numpy as np
 
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector, LongVector
 from zhiyin.errors import ConfigError, DataError
+from zhiyin.ranking._given import as_number, as_numbers
 
 ROUNDING = 1e-12
 """A sum of costs may pass the budget by this part of it, as sums are rounded."""
@@ -130,9 +131,9 @@ def allocate(
 
     Raises:
         DataError: shapes that do not fit, or what is no number, or a cost below 0, or chances that are none.
-        ConfigError: a budget below 0.
+        ConfigError: a budget that is none, or below 0.
     """
-    limit = np.inf if budget is None else float(budget)
+    limit = np.inf if budget is None else as_number("budget", budget, ConfigError)
     if not limit >= 0:
         raise ConfigError(f"budget={budget} came; 0 or more is expected, or None for no limit")
     effects = _effects(effect)
@@ -155,7 +156,7 @@ def allocate(
 
 
 def _effects(effect: AnyArray) -> AnyArray:
-    found = np.asarray(effect, np.float64)
+    found = as_numbers("effects", effect)
     if found.ndim != 2 or not found.shape[1]:
         raise DataError(f"effects of shape {found.shape} came; (people, arms) is expected, with one arm at least")
     _all_right("effect", found, np.isfinite(found), "finite numbers")
@@ -164,14 +165,14 @@ def _effects(effect: AnyArray) -> AnyArray:
 
 def _costs(cost: AnyArray | float, redeemed: AnyArray | None, shape: tuple[int, ...]) -> AnyArray:
     """(n, m) the expected cost of each arm for each person."""
-    given = np.asarray(cost, np.float64)
+    given = as_numbers("cost", cost)
     if given.shape not in ((), (shape[1],), shape):
         raise DataError(f"cost of shape {given.shape} came for effects of {shape}; one, ({shape[1]},) or {shape} fits")
     _all_right("cost", given, np.isfinite(given) & (given >= 0), "finite numbers of 0 or more")
     costs = np.broadcast_to(given, shape)
     if redeemed is None:
         return costs
-    chance = np.asarray(redeemed, np.float64)
+    chance = as_numbers("redeemed", redeemed)
     if chance.shape != shape:
         raise DataError(
             f"redeemed of shape {chance.shape} came for effects of {shape}; one chance for each is expected"
@@ -182,7 +183,7 @@ def _costs(cost: AnyArray | float, redeemed: AnyArray | None, shape: tuple[int, 
 
 def _values(value: AnyArray | float, n: int) -> AnyArray:
     """(n, 1) or (1, 1) what an outcome is worth."""
-    found = np.asarray(value, np.float64)
+    found = as_numbers("value", value)
     if found.shape not in ((), (n,)):
         raise DataError(f"value of shape {found.shape} came for {n} people; one number is expected, or one for each")
     _all_right("value", found, np.isfinite(found) & (found >= 0), "finite numbers of 0 or more")

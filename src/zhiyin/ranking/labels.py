@@ -31,11 +31,11 @@ import pyarrow.compute as pc
 
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, LongVector, offsets_of
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories
-from zhiyin.data.queries import Queries
+from zhiyin.data.histories import NO_TIME, Histories
+from zhiyin.data.queries import Moment, Queries, check_unit, first_of, microseconds
 from zhiyin.errors import ConfigError, DataError, unknown
-from zhiyin.ranking._cells import is_number
 from zhiyin.ranking._events import EventsByKey
+from zhiyin.ranking._logs import coded, moments_of, plain, times_of, truth_of
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.rankers.base import Rows
 from zhiyin.ranking.table import Features, FeatureTable
@@ -79,10 +79,16 @@ class Labelled:
         ]
         return Rows(FeatureTable.join(parts), self.label, self.weight, self.outcomes)
 
-    def between(self, start: int, stop: int) -> Labelled:
-        """The rows of queries whose moment is from `start` to before `stop`, in microseconds since 1970."""
+    def between(self, start: Moment, stop: Moment) -> Labelled:
+        """The rows of queries whose moment is from `start` to before `stop`: datetimes, or microseconds since 1970.
+
+        Raises:
+            DataError: one is of another unit.
+        """
         now = self.candidates.now()
-        return self.keep(np.repeat((now >= start) & (now < stop), self.candidates.lengths))
+        low, high = (microseconds(one) for one in (start, stop))
+        check_unit("start or stop", np.array([low, high]), int(now.min()) if len(now) else None, "exposures are there")
+        return self.keep(np.repeat((now >= low) & (now < high), self.candidates.lengths))
 
     def keep(self, rows: BoolVector) -> Labelled:
         """Some of the rows; a query of which none is left is left out."""
@@ -107,7 +113,7 @@ def exposed(
     conversion: str | None = None,
     converted_at: str | None = None,
     window: float = 7.0,
-    ends: int | None = None,
+    ends: Moment | None = None,
     max_history: int = 200,
 ) -> Labelled:
     """Labels of a log of exposures: "click", and "conversion" where the log tells of it.
@@ -124,28 +130,30 @@ def exposed(
         converted_at: the column of when it did, as `time` is told, empty where it did not; instead of `conversion`. A
             date counts where any moment of that day does.
         window: a conversion counts for so many days after the exposure; without `converted_at` it has no use.
-        ends: when the log was taken, in microseconds since 1970; by default its last moment.
+        ends: when the log was taken, a datetime or microseconds since 1970; by default its last moment.
         max_history: the latest events of a person that are kept.
 
     Raises:
-        DataError: no rows came, a column is missing, has empty cells or holds no times, an item is not in the
-            catalogue, a list is of two people, or all is too young.
+        DataError: no rows came, a column is missing, has empty cells or holds no times or those of another unit, an
+            item is not in the catalogue, a list is of two people, or all is too young.
         ConfigError: both columns of conversions are given.
     """
     if conversion is not None and converted_at is not None:
         raise ConfigError("give either the column of conversions or that of their times, not both")
     named = ["user_id", "item_id", "time", click, *(name for name in (conversion, converted_at) if name)]
     _check(log, named, converted_at)
-    log = log.set_column(log.column_names.index("time"), "time", _moments(log, "time"))
+    log = log.set_column(log.column_names.index("time"), "time", moments_of(log, "time"))
     if "rank" in log.column_names and "position" not in log.column_names:
         log = log.rename_columns(["position" if one == "rank" else one for one in log.column_names])
     log, query, moment = _list_by_list(log)
-    time = _times(log)
-    ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, ends)
+    time = times_of(log)
+    _in_unit("time", time, dataset)
+    end = int(time.max()) if ends is None else _moment("ends", ends, dataset)
+    ripe, outcomes = _outcomes(log, time, click, conversion, converted_at, window, end)
     if not ripe.any():
         raise DataError(f"all {len(time):,} exposures are of the last {window:g} days; no conversion can be known yet")
     further = [name for name in log.column_names if name not in (*named, *SERVING)]
-    columns = {name: _plain(log[name])[ripe] for name in further}
+    columns = {name: plain(log[name])[ripe] for name in further}
     first = np.flatnonzero(np.diff(query[ripe], prepend=-1))
     users = dataset.users.encode(log["user_id"])[ripe][first]
     queries = until(dataset, users, moment[ripe][first], max_history)
@@ -164,24 +172,24 @@ def exposed(
     return Labelled(candidates, found["click"], None, found, early)
 
 
-def rated(dataset: Dataset, threshold: float, *, max_history: int = 200, start: int | None = None) -> Labelled:
+def rated(dataset: Dataset, threshold: float, *, max_history: int = 200, start: Moment | None = None) -> Labelled:
     """Each event with a value, asked at its own moment: 1 where the value is `threshold` or more.
 
     Args:
         dataset: with times and values.
         threshold: the least value that is liked.
         max_history: the latest events of a person that are kept.
-        start: events before this moment are history alone, in microseconds since 1970.
+        start: events before this moment (a datetime, or microseconds since 1970) are history alone.
 
     Raises:
-        DataError: times or values are not known.
+        DataError: times or values are not known, or of another unit.
     """
     dataset.need("time", "rated")
     past = dataset.histories
     if past.value is None:
         raise DataError(f"{dataset.name!r} has no values (ratings) to take labels from; use `sampled` or `exposed`")
     assert past.time is not None
-    asked = ~np.isnan(past.value) & (past.time >= (np.iinfo(np.int64).min if start is None else start))
+    asked = ~np.isnan(past.value) & (past.time >= _moment("start", start, dataset))
     place = np.flatnonzero(asked)
     place = place[np.argsort(past.time[place], kind="stable")]
     queries = until(dataset, past.owner()[place], past.time[place], max_history)
@@ -196,7 +204,7 @@ def sampled(
     by: Literal["uniform", "popularity"] = "uniform",
     repeats: Literal["exclude", "allow"] = "exclude",
     max_history: int = 200,
-    start: int | None = None,
+    start: Moment | None = None,
     run: Run | None = None,
 ) -> Labelled:
     """Each event, asked at its own moment, beside items drawn for it; weights make up for the drawing.
@@ -208,11 +216,11 @@ def sampled(
         repeats: of what a person has used by then, "exclude" leaves out the events and the drawn items, so that chances
             are those among what is new to the person; "allow" keeps both, so that they are those among all items.
         max_history: the latest events of a person that are kept.
-        start: events before this moment are history alone, in microseconds since 1970.
+        start: events before this moment (a datetime, or microseconds since 1970) are history alone.
         run: the seed.
 
     Raises:
-        DataError: times are not known.
+        DataError: times are not known, or of another unit.
         ConfigError: no negatives are wanted, or `by` or `repeats` is another.
     """
     for name, told, known in (("by", by, ("uniform", "popularity")), ("repeats", repeats, ("exclude", "allow"))):
@@ -223,7 +231,7 @@ def sampled(
     dataset.need("time", "sampled")
     past = dataset.histories
     assert past.time is not None
-    place = np.flatnonzero(past.time >= (np.iinfo(np.int64).min if start is None else start))
+    place = np.flatnonzero(past.time >= _moment("start", start, dataset))
     place = place[np.argsort(past.time[place], kind="stable")]
     if repeats == "exclude":
         place = place[~_used(dataset, place, past.item[place][:, None])[:, 0]]
@@ -248,9 +256,10 @@ def until(dataset: Dataset, users: AnyArray, moments: LongVector, max_history: i
     """The queries of users (numbers; -1 for a stranger) at moments: their last events strictly before each.
 
     Raises:
-        DataError: times are not known.
+        DataError: times are not known, or of another unit.
     """
     dataset.need("time", "a question about an earlier moment")
+    _in_unit("moments", moments, dataset)
     past = dataset.histories
     assert past.time is not None
     known = users >= 0
@@ -278,6 +287,18 @@ def _used(dataset: Dataset, events: LongVector, items: AnyArray) -> BoolVector:
     return found
 
 
+def _moment(name: str, given: Moment | None, dataset: Dataset) -> int:
+    """A moment that was given, in microseconds since 1970; before all where none was."""
+    found = NO_TIME if given is None else microseconds(given)
+    _in_unit(name, np.array([found]), dataset)
+    return found
+
+
+def _in_unit(name: str, moments: LongVector, dataset: Dataset) -> None:
+    """Refuse moments of another unit than those of the events."""
+    check_unit(name, moments, first_of(dataset.histories), f"{dataset.name!r} has events")
+
+
 def _check(log: pa.Table, named: list[str], converted_at: str | None) -> None:
     """Refuse a log without rows or one of the named columns, or with empty cells in them; all may be not converted."""
     for name in named:
@@ -298,38 +319,28 @@ def _outcomes(
     conversion: str | None,
     converted_at: str | None,
     window: float,
-    ends: int | None,
+    ends: int,
 ) -> tuple[BoolVector, dict[str, AnyArray]]:
     """Which rows are known, and what became of each."""
-    found: dict[str, AnyArray] = {"click": _truth(log, click)}
+    found: dict[str, AnyArray] = {"click": truth_of(log, click)}
     ripe = np.ones(len(time), bool)
     if converted_at is not None:
-        when = _moments(log, converted_at)
+        when = moments_of(log, converted_at)
+        check_unit(converted_at, np.asarray(when.drop_null()), int(time.min()), "exposures are there")
         late = np.asarray(pc.fill_null(when, 0)) - time
         least = 1 - DAY if pa.types.is_date(log[converted_at].type) else 0  # of a day nobody knows the hour
         found["conversion"] = np.asarray(pc.is_valid(when)) & (late >= least) & (late <= window * DAY)
-        ripe = time + window * DAY <= (int(time.max()) if ends is None else ends)
+        ripe = time + window * DAY <= ends
     elif conversion is not None:
-        found["conversion"] = _truth(log, conversion)
+        found["conversion"] = truth_of(log, conversion)
     return ripe, found
-
-
-def _truth(log: pa.Table, name: str) -> AnyArray:
-    """A column of true and false, or of 1 and 0."""
-    try:
-        found = np.asarray(log[name].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"column {name!r} holds {log[name].type}; true and false, or 1 and 0, are expected") from error
-    if not np.isin(found, (0, 1)).all():
-        raise DataError(f"column {name!r} holds other numbers than 1 and 0; say what happened, and not how much")
-    return found
 
 
 def _list_by_list(log: pa.Table) -> tuple[pa.Table, LongVector, LongVector]:
     """The rows list by list, by the first moment of each; of each row the number of its list, and that moment."""
-    time, who = _times(log), _coded(log["user_id"])
+    time, who = times_of(log), coded(log["user_id"])
     told = "query" in log.column_names
-    key = _coded(log["query"]) if told else np.unique(np.stack([time, who], 1), axis=0, return_inverse=True)[1]
+    key = coded(log["query"]) if told else np.unique(np.stack([time, who], 1), axis=0, return_inverse=True)[1]
     start, one = np.full(key.max(initial=-1) + 1, np.iinfo(np.int64).max), np.full(key.max(initial=-1) + 1, -1)
     np.minimum.at(start, key, time)
     one[key] = who
@@ -357,41 +368,3 @@ def _say_twice(shown: Candidates, click: FloatVector) -> None:
             "clicked and not; each row teaches by itself: if a click is a row of its own, join it to its exposure",
             *(again, len(pair), len(np.intersect1d(pair[click > 0], pair[click == 0]))),
         )
-
-
-def _moments(log: pa.Table, name: str) -> pa.ChunkedArray:
-    """(n,) a column of times in whole microseconds since 1970, null where it has none.
-
-    Raises:
-        DataError: it holds no times.
-    """
-    column, kind = log[name], log[name].type
-    try:
-        if pa.types.is_date(kind):
-            column = column.cast(pa.timestamp("us"))
-        elif pa.types.is_timestamp(kind):
-            column = column.cast(pa.timestamp("us", kind.tz), safe=kind.unit != "ns")
-        elif pa.types.is_floating(kind):
-            column = pc.if_else(pc.is_nan(column), None, pc.floor(column))
-        elif not (is_number(kind) or pa.types.is_null(kind)):
-            raise DataError(
-                f"column {name!r} holds {kind}; timestamps, dates, or microseconds since 1970 are expected: cast it "
-                "to one of them first"
-            )
-        return column.cast(pa.int64())
-    except pa.ArrowInvalid as error:
-        raise DataError(f"column {name!r} holds {kind} that are no microseconds since 1970 ({error})") from error
-
-
-def _times(log: pa.Table) -> LongVector:
-    return np.asarray(log["time"].to_numpy(), np.int64)
-
-
-def _coded(column: pa.ChunkedArray) -> LongVector:
-    """(n,) a number for each value."""
-    found: LongVector = np.asarray(column.combine_chunks().dictionary_encode().indices).astype(np.int64)
-    return found
-
-
-def _plain(column: pa.ChunkedArray) -> AnyArray:
-    return np.asarray(column.to_numpy(zero_copy_only=False))

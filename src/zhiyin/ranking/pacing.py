@@ -28,6 +28,7 @@ import numpy as np
 
 from zhiyin.arrays import AnyArray, DoubleVector
 from zhiyin.errors import ConfigError, DataError, unknown
+from zhiyin.ranking._given import as_number, as_numbers
 
 FORMAT = 1
 
@@ -75,8 +76,8 @@ class Pacer:
         Raises:
             ConfigError: a budget, weight, forecast, step or horizon that is none.
         """
-        self.campaigns = tuple(budgets)
         self.budget = _positive("budget", budgets)
+        self.campaigns = tuple(budgets)
         self.start, self.end = _horizon(start, end)
         self.traffic, self.step = _forecast(traffic), _step(step)
         self._place = {one: at for at, one in enumerate(self.campaigns)}
@@ -110,7 +111,7 @@ class Pacer:
     def share(self, time: float) -> float:
         """The part of the horizon's traffic that comes until a time, by the forecast."""
         parts = len(self.traffic)
-        at = min(max((time - self.start) / (self.end - self.start), 0.0), 1.0) * parts
+        at = min(max((as_number("the time", time) - self.start) / (self.end - self.start), 0.0), 1.0) * parts
         whole = min(int(at), parts - 1)
         return float(self.traffic[:whole].sum() + (at - whole) * self.traffic[whole])
 
@@ -124,7 +125,7 @@ class Pacer:
         Raises:
             DataError: there is not one for each campaign, or one is no number of 0 or more.
         """
-        worths = np.asarray(worth, np.float64)
+        worths = as_numbers("worths", worth)
         if worths.ndim == 0 or worths.shape[-1] != len(self):
             raise DataError(f"worths of shape {worths.shape} came; the last side must be the {len(self)} campaigns")
         if not (worths >= 0).all() or np.isinf(worths).any():
@@ -139,8 +140,8 @@ class Pacer:
             DataError: there is no such campaign, the amount is none, or it is more than is left.
         """
         if campaign not in self._place:
-            raise DataError(unknown("campaign", campaign, self.campaigns))
-        at = self._place[campaign]
+            raise DataError(unknown("campaign", str(campaign), self.campaigns))
+        at, amount = self._place[campaign], as_number(f"what {campaign!r} is to pay", amount)
         if not 0 <= amount < math.inf:
             raise DataError(f"{campaign!r} is to pay {amount}; a finite number of 0 or more is expected")
         if amount > (self.budget[at] - self._spent[at]) * (1 + ROUNDING):
@@ -158,10 +159,11 @@ class Pacer:
         Raises:
             DataError: `now` is before the last one, or no number.
         """
+        now = as_number("the time", now)
         if not now >= self.now or now == math.inf:
             raise DataError(f"the time {now:g} came after {self.now:g}; times must not fall, nor be endless")
         before, after = self.share(self.now), self.share(now)
-        self.now = float(now)
+        self.now = now
         if after <= before:
             return  # no traffic was foreseen until now: what is spent counts in the next step
         plan = (self.budget - self._before) * (after - before) / (1 - before)
@@ -231,38 +233,50 @@ class Pacer:
             raise DataError("the saved pacer is damaged: its numbers do not fit together; begin the horizon anew")
 
     def _weights(self, given: Mapping[str, float]) -> DoubleVector:
-        for one, weight in given.items():
+        weights = _by_campaign("weight", given)
+        for one, weight in weights.items():
             if one not in self._place:
-                raise ConfigError(f"weights: {unknown('campaign', one, self.campaigns)}")
+                raise ConfigError(f"weights: {unknown('campaign', str(one), self.campaigns)}")
             if not 0 < weight <= 1:
                 raise ConfigError(f"the weight of {one!r} is {weight}; above 0 and at most 1 is expected")
-        return np.maximum([given.get(one, 1.0) for one in self.campaigns], LEAST)
+        return np.maximum([weights.get(one, 1.0) for one in self.campaigns], LEAST)
+
+
+def _by_campaign(what: str, given: Mapping[str, float]) -> dict[str, float]:
+    """A number for each campaign."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{what}s came as {type(given).__name__}; a mapping from campaign to {what} is expected")
+    return {name: as_number(f"the {what} of {name!r}", value, ConfigError) for name, value in given.items()}
 
 
 def _positive(what: str, given: Mapping[str, float]) -> DoubleVector:
-    if not given:
+    if not (found := _by_campaign(what, given)):
         raise ConfigError(f"no {what}s came; one for each campaign is expected, and one campaign at least")
-    for name, value in given.items():
+    for name, value in found.items():
         if not 0 < value < math.inf:
             raise ConfigError(f"the {what} of {name!r} is {value}; a finite number above 0 is expected")
-    return np.array(list(given.values()), np.float64)
+    return np.array(list(found.values()), np.float64)
 
 
 def _horizon(start: float, end: float) -> tuple[float, float]:
+    start, end = (
+        as_number(f"the {name} of the horizon", one, ConfigError) for name, one in (("start", start), ("end", end))
+    )
     if not -math.inf < start < end < math.inf:
         raise ConfigError(f"a horizon from {start} to {end} came; its end must be later than its start, both finite")
-    return float(start), float(end)
+    return start, end
 
 
 def _step(step: float) -> float:
+    step = as_number("step", step, ConfigError)
     if not 0 <= step < math.inf:
         raise ConfigError(f"step={step} came; a finite number of 0 or more is expected")
-    return float(step)
+    return step
 
 
 def _forecast(traffic: Sequence[float] | AnyArray) -> DoubleVector:
     """(parts,) the part of the traffic in each."""
-    found = np.asarray(traffic, np.float64)
+    found = as_numbers("the forecast of traffic", traffic, ConfigError)
     if found.ndim != 1 or not len(found) or not (found >= 0).all() or not 0 < found.sum() < math.inf:
         raise ConfigError(f"the forecast of traffic is {np.asarray(traffic)}; numbers of 0 or more, not all 0, fit")
     shares: DoubleVector = found / found.sum()

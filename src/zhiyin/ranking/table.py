@@ -59,30 +59,35 @@ class FeatureTable:
         )
 
     @classmethod
-    def of(cls, columns: Mapping[str, AnyArray], *, texts: Sequence[str] = (), buckets: int = 2**18) -> FeatureTable:
+    def of(
+        cls, columns: Mapping[str, AnyArray | Sequence[Any]], *, texts: Sequence[str] = (), buckets: int = 2**18
+    ) -> FeatureTable:
         """From plain columns, each row a query of its own; for logs that come as one table.
 
         Args:
-            columns: (n,) each; numbers with NaN, or None, where nothing is known, or texts. A column of Python objects
-                is of numbers if all are that it knows, and of texts if it knows none.
+            columns: (n,) each, arrays or lists; numbers with NaN, or None, where nothing is known, or texts. A column
+                of Python objects is of numbers if all are that it knows, and of texts if it knows none.
             texts: the columns that are categories although they hold numbers.
             buckets: categories are hashed into so many, so that tables need no vocabulary and fit to each other.
 
         Raises:
-            DataError: no columns, or of different lengths.
+            DataError: no columns, or of different lengths; or one that is neither numbers nor texts, one for each row.
         """
-        lengths = {len(column) for column in columns.values()}
+        if not isinstance(columns, Mapping):
+            raise DataError(f"columns by their names are expected, {{name: column}}; {type(columns).__name__} came")
+        told = {name: _column(name, column) for name, column in columns.items()}
+        lengths = {len(column) for column in told.values()}
         if len(lengths) != 1:
             raise DataError(f"columns of {sorted(lengths) or 'no'} rows came; some of one length are expected")
         values, sizes = [], {}
-        for name, column in columns.items():
+        for name, column in told.items():
             numbers = None if name in texts else _numbers(column)
             if numbers is None:
                 sizes[name] = buckets
                 place = hashed(column, buckets).astype(np.float32)
                 numbers = np.where(place < 0, np.float32(np.nan), place)
             values.append(numbers)
-        return cls(tuple(columns), np.stack(values, 1), sizes, np.arange(lengths.pop() + 1))
+        return cls(tuple(told), np.stack(values, 1), sizes, np.arange(lengths.pop() + 1))
 
     @classmethod
     def join(cls, parts: Sequence[FeatureTable]) -> FeatureTable:
@@ -128,6 +133,35 @@ class FeatureTable:
         places = [self.names.index(name) for name in wanted]
         sizes = {name: size for name, size in self.sizes.items() if name in wanted}
         return replace(self, names=tuple(wanted), values=self.values[:, places], sizes=sizes)
+
+
+def check_table(features: Any, who: str) -> None:
+    """See that `who` is given a table of features.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not isinstance(features, FeatureTable):
+        raise DataError(
+            f"{who} reads a table of features, {type(features).__name__} came; FeatureTable.of({{name: column}}) makes "
+            "one of plain columns"
+        )
+
+
+def _column(name: str, given: Any) -> AnyArray:
+    """(n,) a column that was given, as an array."""
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
+        raise DataError(f"column {name!r} came as {type(given).__name__}; an array or a list of values is expected")
+    listed = isinstance(given, (list, tuple))
+    found = np.fromiter(given, object, len(given)) if listed else np.asarray(given)
+    if found.ndim != 1 or found.dtype.kind not in "biufUSO":
+        raise DataError(f"column {name!r} is {found.dtype} of shape {found.shape}; (n,) numbers or texts are expected")
+    several = [one for one in found if isinstance(one, (list, tuple, dict, set, np.ndarray))] if listed else []
+    if several:
+        raise DataError(
+            f"column {name!r} holds {several[0]!r}, and {len(several):,} such cells; one value in each is expected"
+        )
+    return found
 
 
 def _numbers(column: AnyArray) -> AnyArray | None:

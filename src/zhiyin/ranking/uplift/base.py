@@ -25,8 +25,9 @@ from zhiyin.arrays import AnyArray, DoubleVector, IntVector
 from zhiyin.config import Component, Config, setting
 from zhiyin.data.trials import Trial
 from zhiyin.errors import DataError, NotFittedError
+from zhiyin.ranking._given import as_numbers
 from zhiyin.ranking._saved import load, save
-from zhiyin.ranking.table import FeatureTable
+from zhiyin.ranking.table import FeatureTable, check_table
 from zhiyin.ranking.uplift._crossed import Crossed, Learner, folds_of, some_of
 from zhiyin.run import Run
 
@@ -98,11 +99,13 @@ class UpliftModel(Component):
             run: how.
 
         Raises:
-            DataError: an arm has nobody, or too few of either outcome to learn from; a propensity is 0 or 1; an outcome
-                is no number; there are not as many rows as people.
+            DataError: no table of features came; an arm has nobody, or too few of either outcome to learn from; a
+                propensity is 0 or 1; an outcome is no number; there are not as many rows as people.
         """
-        trial, run = Trial.of(treatment, outcome, propensity), run or Run()
+        chance = None if propensity is None else as_numbers("propensity", propensity)
+        trial = Trial.of(as_numbers("treatment", treatment), as_numbers("outcome", outcome), chance)
         self._check(features, trial)
+        run = run or Run()
         fold = self._folds(trial, run)
         self.crossed = {}
         for arm in range(trial.n_arms):
@@ -142,8 +145,11 @@ class UpliftModel(Component):
 
     def _effects_and_outcomes(self, features: FeatureTable, arms: Sequence[int] | None) -> tuple[AnyArray, AnyArray]:
         self._ready()
+        check_table(features, self.name)
         wanted = list(range(1, self.n_arms)) if arms is None else list(arms)
         for arm in wanted:
+            if not isinstance(arm, (int, np.integer)):
+                raise DataError(f"arm {arm!r} came; whole numbers from 1 to {self.n_arms - 1} are expected")
             if not 1 <= arm < self.n_arms:
                 raise DataError(f"arm {arm} was not in the trial; it had 1 to {self.n_arms - 1} beside nothing")
         known = features.as_named(self.features)
@@ -157,6 +163,7 @@ class UpliftModel(Component):
             raise NotFittedError(f"{self.name} is not fitted yet; call fit(features, treatment, outcome) first")
 
     def _check(self, features: FeatureTable, trial: Trial) -> None:
+        check_table(features, self.name)
         if len(features) != len(trial) or len(features.offsets) != len(features) + 1:
             raise DataError(
                 f"{len(features)} rows of {len(features.offsets) - 1} queries came for {len(trial)} people; a row for "
