@@ -17,7 +17,7 @@ from zhiyin.config import Config
 from zhiyin.data.histories import Histories
 from zhiyin.errors import DataError
 from zhiyin.run import Run
-from zhiyin.semantic_ids._digits import unique
+from zhiyin.semantic_ids._digits import further, unique
 from zhiyin.semantic_ids.base import Codebook, CodebookConfig
 
 BOOK = "codebook"
@@ -152,8 +152,7 @@ class ItemCodes:
         new = np.flatnonzero(place < 0)
         if len(new):
             codes[new, :-1] = self.of(said[new], run)
-            whole = np.concatenate([self.codes[:, :-1], codes[new, :-1]])
-            codes[new, -1] = unique(whole, self.last)[len(self.codes) :, -1]
+            codes = further(codes, place, self.codes, self.last)
         return replace(self, codes=codes)
 
 

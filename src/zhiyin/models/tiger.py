@@ -44,7 +44,6 @@ from zhiyin.models._tiger_config import TIGERConfig
 from zhiyin.models.transformer import Transformer
 from zhiyin.retrieval.exact import NOTHING, hide, search, top_k, top_k_entries
 from zhiyin.run import Run
-from zhiyin.semantic_ids._digits import further
 from zhiyin.semantic_ids._tree import CodeTree
 
 if TYPE_CHECKING:
@@ -194,8 +193,7 @@ class TIGER(Transformer):
         assert self.said is not None
         if not len(place):
             raise DataError(f"a catalogue of no items came, and {self.name} would have none to list; give it some")
-        moved = self.codes.moved(place, self.said, Run())
-        self._take_codes(replace(moved, codes=further(moved.codes, place, self.codes.codes, moved.last)))
+        self._take_codes(self.codes.moved(place, self.said, Run()))
 
     def _unused(self, said: torch.Tensor) -> torch.Tensor:
         """(n, d) what they say, and the digits that a codebook gives to it."""
