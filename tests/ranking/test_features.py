@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from zhiyin.arrays import AnyArray
-from zhiyin.data.dataset import Dataset
+from zhiyin.data.dataset import Clock, Dataset
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.synthetic import synthetic
 from zhiyin.errors import ConfigError, DataError, NotFittedError
@@ -18,6 +18,8 @@ from zhiyin.ranking.table import DEFAULT, Features, FeatureTable
 from zhiyin.splitting import GlobalTime
 
 DAY = 86_400_000_000
+OF_ANY = (*DEFAULT, "transitions")
+"""Families for which any data will do."""
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,10 @@ def columns(family: str, world: Dataset, candidates: Candidates, **settings: Any
 
 
 def test_no_family_is_without_a_place_here() -> None:
-    assert set(features.available()) == {*DEFAULT, "context", "freshness", "links"}
+    assert set(features.available()) == {*OF_ANY, "context", "freshness", "links"}
 
 
-@pytest.mark.parametrize("family", DEFAULT)
+@pytest.mark.parametrize("family", OF_ANY)
 def test_nothing_that_comes_after_the_moment_changes_a_feature(family: str, world: Dataset, asked: Candidates) -> None:
     """Of each candidate, the features by the whole log are those by a log that ends at its moment."""
     whole = columns(family, world, asked)
@@ -61,7 +63,7 @@ def test_nothing_that_comes_after_the_moment_changes_a_feature(family: str, worl
             np.testing.assert_array_equal(column, whole[name][asked.offsets[row] : asked.offsets[row + 1]], name)
 
 
-@pytest.mark.parametrize("family", DEFAULT)
+@pytest.mark.parametrize("family", OF_ANY)
 def test_the_candidates_of_a_query_are_what_they_are_in_a_batch(family: str, world: Dataset, asked: Candidates) -> None:
     fitted = features.get(family)().fit(world)
     whole = fitted.columns(asked)
@@ -71,7 +73,7 @@ def test_the_candidates_of_a_query_are_what_they_are_in_a_batch(family: str, wor
             np.testing.assert_allclose(column, part, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("family", DEFAULT)
+@pytest.mark.parametrize("family", OF_ANY)
 def test_a_query_that_says_less_has_the_same_columns(family: str, world: Dataset) -> None:
     fitted = features.get(family)().fit(world)
     bare = Queries.encode([Query.of(world.items.decode([1, 2])), Query.of([])], world.items)
@@ -180,6 +182,44 @@ class TestPair:
                 assert days == pytest.approx((asked.now()[owner[at]] - last) / DAY, rel=1e-4)
             else:
                 assert np.isnan(days)
+
+
+class TestTransitions:
+    def test_it_counts_as_a_person_would(self, world: Dataset, asked: Candidates) -> None:
+        found = columns("transitions", world, asked, steps=2, recent=3, prior=4)
+        past, owner = world.histories, asked.owner()
+        assert past.time is not None
+        for row in (0, 40, 77, len(asked) - 1):
+            query = owner[row]
+            now, own = asked.now()[query], asked.queries.histories.of(query)[-3:][::-1]
+            parts = []
+            for source in own:
+                went = [
+                    past.of(user)[at + ahead]
+                    for user in range(len(past))
+                    for ahead in (1, 2)
+                    for at in range(past.lengths[user] - ahead)
+                    if past.of(user)[at] == source
+                    and past.of(user)[at + ahead] != source
+                    and past.time[past.offsets[user] + at + ahead] < now
+                ]
+                parts.append(went.count(asked.item[row]) / (len(went) + 4))
+                if source is own[0]:
+                    assert found["times it followed the last item"][row] == went.count(asked.item[row])
+            assert found["part of what followed the last item"][row] == pytest.approx(parts[0])
+            mean = np.average(parts, weights=1 / np.arange(1, len(parts) + 1))
+            assert found["part of what followed the last 3 items"][row] == pytest.approx(mean)
+
+    def test_nothing_followed_the_last_item_of_a_stranger(self, world: Dataset) -> None:
+        stranger = Candidates(Queries.encode([Query.of([])], world.items), np.array([0, 2]), np.array([0, 1], np.int32))
+        assert all(np.isnan(column).all() for column in columns("transitions", world, stranger).values())
+
+    def test_it_needs_an_order(self, world: Dataset) -> None:
+        past = world.histories.without("time")
+        clocks: list[tuple[Clock, bool]] = [("none", False), ("position", True)]
+        for clock, suits in clocks:
+            told = Dataset.of(past, world.item_table, world.user_table, clock)
+            assert features.get("transitions")().suits(told) == suits
 
 
 class TestRetrieval:

@@ -16,6 +16,7 @@ from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.rankers import Blend, BoostedTrees, DeepCross, InterestAttention, Logistic, MultiTask
+from zhiyin.ranking.rankers._line import learn_line, on_line
 from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
@@ -480,6 +481,86 @@ class TestGrades:
         monkeypatch.setattr(lightgbm, "train", fails)
         with pytest.raises(DataError, match=r"LightGBM cannot learn from these 2,000 rows .*out of luck"):
             BoostedTrees().fit(planted())
+
+
+def chosen(n_queries: int, k: int, weights: tuple[float, ...], seed: int = 0) -> Rows:
+    """One candidate of each query is wanted, drawn by the softmax of a weighted sum; beside its numbers, a category."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n_queries, k, len(weights))) * 5 + 100
+    sums = (values - 100) @ np.array(weights)
+    wanted = (sums + rng.gumbel(size=sums.shape)).argmax(1)
+    table = np.concatenate([values, rng.integers(0, 3, (n_queries, k, 1))], 2).reshape(n_queries * k, -1)
+    names = (*(f"number {at}" for at in range(len(weights))), "kind")
+    label = (np.arange(k) == wanted[:, None]).astype(np.float32).ravel()
+    offsets = offsets_of(np.full(n_queries, k))
+    return Rows(FeatureTable(names, table.astype(np.float32), {"kind": 3}, offsets), label)
+
+
+class TestLine:
+    def test_of_two_candidates_it_is_the_log_odds(self) -> None:
+        """The one with the number 1 is wanted in three of four queries: exp(weight) = 3."""
+        n = 40_000
+        values = np.tile([[1.0], [0.0]], (n, 1)).astype(np.float32)
+        right = np.arange(n) % 4 > 0
+        label = np.stack([right, ~right], 1).ravel().astype(np.float64)
+        table = FeatureTable(("it",), values, {}, offsets_of(np.full(n, 2)))
+        line = learn_line(table, label, np.random.default_rng(0))
+        assert line[0, 0] == pytest.approx(np.log(3), abs=1e-3)
+        assert line[1:, 0].tolist() == pytest.approx([0.5, 0, 1])
+
+    def test_it_finds_the_weights_by_which_was_chosen(self) -> None:
+        """Also from some of the unwanted candidates: there are more of them than teach."""
+        rows = chosen(3_000, 150, (0.3, -0.1, 0.0))
+        line = learn_line(rows.features, rows.label.astype(np.float64), np.random.default_rng(1))
+        np.testing.assert_allclose(line[0], [0.3, -0.1, 0, 0], atol=0.02)
+
+    def test_what_is_not_known_is_the_mean_and_what_is_beyond_is_the_end(self) -> None:
+        line = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0]])
+        values = np.array([[np.nan, 7], [2, np.nan], [9, 7], [-9, 7]], np.float32)
+        assert on_line(line, values).tolist() == [0, 2, 4, -2]
+
+    def test_one_that_says_nothing_new_or_is_never_known_weighs_nothing(self) -> None:
+        rows = chosen(50, 5, (0.3, 0.0))
+        rows.features.values[:, 1] = 4
+        line = learn_line(rows.features, rows.label.astype(np.float64), np.random.default_rng(0))
+        assert line[0, 1] == 0
+        rows.features.values[:, 1] = np.nan
+        again = learn_line(rows.features, rows.label.astype(np.float64), np.random.default_rng(0))
+        assert np.isfinite(again).all()
+        assert again[0].tolist() == line[0].tolist()
+
+    def test_trees_keep_what_a_score_says_in_all_its_detail(self, tmp_path: Path) -> None:
+        rows, held = chosen(300, 30, (1.0,)), chosen(300, 30, (1.0,), seed=1)
+
+        def found(ranker: BoostedTrees) -> float:
+            score = ranker.predict(held.features).reshape(300, 30)
+            return float((score.argmax(1) == held.label.reshape(300, 30).argmax(1)).mean())
+
+        plain, straight = (BoostedTrees(line=line, n_trees=3).fit(rows, held, Run(threads=1)) for line in (False, True))
+        sums = held.features.values[:, 0].reshape(300, 30)
+        best = float((sums.argmax(1) == held.label.reshape(300, 30).argmax(1)).mean())
+        assert found(straight) > found(plain)
+        assert found(straight) == pytest.approx(best, abs=0.02)
+        save(straight, tmp_path / "it")
+        np.testing.assert_array_equal(
+            load(tmp_path / "it", "rankers", "ranker", rankers.get).predict(held.features),
+            straight.predict(held.features),
+        )
+
+    def test_it_reads_grades_and_weights(self) -> None:
+        """Of two wanted candidates the one of a higher grade counts more; queries count by their weight."""
+        values = np.tile([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], (400, 1)).astype(np.float32)
+        table = FeatureTable(("better", "good"), values, {}, offsets_of(np.full(400, 3)))
+        rows = Rows(table, np.tile([2.0, 1.0, 0.0], 400).astype(np.float32))
+        line = BoostedTrees(line=True, n_trees=1, least_rows=1).fit(rows, run=Run(threads=1)).line
+        assert line[0, 0] > line[0, 1] > 0
+        even = replace(rows, weight=np.tile([1.0, 3.0, 1.0], 400).astype(np.float32))
+        equal = BoostedTrees(line=True, n_trees=1, least_rows=1).fit(even, run=Run(threads=1)).line
+        assert equal[0, 0] == pytest.approx(equal[0, 1], abs=1e-3)  # 3 * 1 = 1 * 3
+
+    def test_it_is_of_an_order(self) -> None:
+        with pytest.raises(ConfigError, match="a line is for the objective 'order', 'chance' came"):
+            BoostedTrees(line=True, objective="chance")
 
 
 @pytest.mark.parametrize("name", ["boosted_trees", "deep_cross", "interest_attention"])

@@ -12,6 +12,7 @@ from zhiyin.ranking.features.pair import Pair as Pair
 from zhiyin.ranking.features.popularity import Popularity as Popularity
 from zhiyin.ranking.features.retrieval import Retrieval as Retrieval
 from zhiyin.ranking.features.semantic import Semantic as Semantic
+from zhiyin.ranking.features.transitions import Transitions as Transitions
 from zhiyin.ranking.features.values import Values as Values
 
 def available() -> tuple[str, ...]: ...

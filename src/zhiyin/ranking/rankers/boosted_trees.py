@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
-from zhiyin.arrays import DoubleVector, FloatMatrix, FloatVector, LongVector, offsets_of
+from zhiyin.arrays import DoubleMatrix, DoubleVector, FloatMatrix, FloatVector, LongVector, offsets_of
 from zhiyin.config import Search, setting
 from zhiyin.errors import DataError, MissingExtra
+from zhiyin.ranking.rankers._line import learn_line, on_line
 from zhiyin.ranking.rankers.base import Ranker, RankerConfig, Rows, ordered
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
@@ -45,21 +47,33 @@ class BoostedTreesConfig(RankerConfig):
     """The part of the features that a tree may look at, drawn anew for each."""
     regularization: float = setting(1.0, ge=0, search=Search(0.01, 100, log=True))
     """L2 weight on the values of leaves."""
+    line: bool = False
+    """Whether trees begin where a weighted sum of all numbers ends, which is learnt first (a conditional logit; for the
+    objective `order`). A tree knows a score in steps only: where one retriever is far ahead of the others, a line keeps
+    what it says in all its detail, and trees mend it."""
     patience: int = setting(30, ge=1)
     """Learning stops after so many trees without a better validation."""
+
+    @model_validator(mode="after")
+    def _line_orders(self) -> Self:
+        if self.line and self.objective != "order":
+            raise ValueError(f"a line is for the objective 'order', {self.objective!r} came; leave one of the two out")
+        return self
 
 
 class BoostedTrees(Ranker):
     """Gradient boosted decision trees; missing values and categories as they are."""
 
     config: BoostedTreesConfig
-    learns = ("trees", "levels", "level_offsets")
+    learns = ("trees", "levels", "level_offsets", "line")
     trees: list[str]
     """The model as LightGBM writes it, in one text."""
     levels: FloatVector
     """The values of the categories that are renumbered, rising, those of one feature after those of another."""
     level_offsets: LongVector
     """(n_features + 1,) where those of each feature begin; none for what is not renumbered."""
+    line: DoubleMatrix
+    """(4, n_features) where trees begin, see `zhiyin.ranking.rankers._line`; zeros where they begin at nothing."""
     _booster: Any = None
 
     @property
@@ -100,8 +114,13 @@ class BoostedTrees(Ranker):
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         self.levels, self.level_offsets = _levels(rows.features)
         parameters = self._parameters(run)
+        self.line = np.zeros((4, len(rows.features.names)))
         if self.learns_order:
             rows, validation, parameters["label_gain"] = _graded(rows, validation)
+        if self.config.line:
+            gain = np.array(parameters["label_gain"])[rows.label.astype(np.int64)]
+            gain *= 1.0 if rows.weight is None else rows.weight
+            self.line = learn_line(rows.features, gain, run.generator(f"{self.name}: line"))
         self._booster = self._learnt(parameters, rows, validation)
         logger.info("%s: %d trees", self.name, self._booster.best_iteration or self.config.n_trees)
         self.trees = [self._booster.model_to_string(num_iteration=self._booster.best_iteration or -1)]
@@ -137,6 +156,7 @@ class BoostedTrees(Ranker):
             rows.label,
             weight=rows.weight,
             group=None if groups is None else groups[groups > 0],
+            init_score=on_line(self.line, table.values) if self.config.line else None,
             reference=like,
             categorical_feature=table.categories,
             free_raw_data=False,
@@ -165,7 +185,7 @@ class BoostedTrees(Ranker):
     def _predict(self, features: FeatureTable) -> DoubleVector:
         values = self._renumbered(features.values)
         found: DoubleVector = np.asarray(self._booster.predict(values, num_threads=1), np.float64)
-        return found
+        return found + on_line(self.line, features.values)
 
     def _renumbered(self, values: FloatMatrix) -> FloatMatrix:
         """The same with hashed categories as 0, 1, 2, ...; those that were not learnt from are missing."""
@@ -180,7 +200,7 @@ class BoostedTrees(Ranker):
         return found
 
     def importance(self) -> dict[str, float]:
-        """By how much splits on a feature bettered what is learnt."""
+        """By how much splits on a feature bettered what is learnt; with a line, what the line had left."""
         return ordered(self.features, self._booster.feature_importance("gain"))
 
 
