@@ -50,7 +50,8 @@ class SequenceConfig(Config):
     text: Literal["none", "initial", "frozen", "added", "null_space"] = "none"
     """How what items say enters their vectors. `initial`: as their first values; `frozen`: as all there is of them,
     through a learnt map; `added`: that, and a vector of each item's own; `null_space`: as the first `text_size`
-    numbers, unchanged, an item's own being the others. But for `initial`, items without events are known by it."""
+    numbers, at a learnt length, an item's own being the others. But for `initial`, items without events are known by
+    it."""
     encoder: Reader = Reader()
     """Who reads them: the name of an encoder, or `{"encoder": ..., "settings": {...}}`."""
     text_size: int = setting(64, ge=1, le=4096, search=Search(16, 128, log=True))

@@ -1,9 +1,9 @@
 """Texts: item vectors made of what an item says and of how it was used.
 
 `frozen`: a learnt map of what is said, and nothing of the item's own (as in MoRec: Yuan et al., SIGIR 2023). `added`:
-that, and a row of the item's own. `null_space`: what is said stands, unchanged, in the leading numbers of a vector, and
-the item's own row in the others (AlphaFuse: Hu et al., SIGIR 2025); an item that nobody has used yet is then its text
-alone, in the very space in which all others are.
+that, and a row of the item's own. `null_space`: what is said stands, at a learnt length, in the leading numbers of a
+vector, and the item's own row in the others (AlphaFuse: Hu et al., SIGIR 2025); an item that nobody has used yet is
+then its text alone, in the very space in which all others are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class TextItems(ItemTable):
         joined: how.
         hidden: in training, the share of items of a look-up whose own row is left out, so that what is said learns to
             do without.
+        length: how long a text is at first in a null space, where its length is learnt.
 
     Raises:
         ConfigError: the sizes do not go together.
@@ -48,6 +49,7 @@ class TextItems(ItemTable):
         share: FloatVector,
         joined: Joined,
         hidden: float = 0.0,
+        length: float = 1.0,
     ) -> None:
         super().__init__()
         if joined == "null_space" and said.shape[1] >= width:
@@ -59,7 +61,7 @@ class TextItems(ItemTable):
         self.register_buffer("said", torch.from_numpy(said))
         self.register_buffer("share", torch.from_numpy(share))
         if joined == "null_space":
-            self.scale = nn.Parameter(torch.ones(1))
+            self.scale = nn.Parameter(torch.full((1,), length))
         else:
             self.weight = nn.Parameter(torch.empty(width, said.shape[1]))
 
