@@ -186,13 +186,14 @@ class TestPair:
 
 class TestTransitions:
     def test_it_counts_as_a_person_would(self, world: Dataset, asked: Candidates) -> None:
-        found = columns("transitions", world, asked, steps=2, recent=3, prior=4)
+        found = columns("transitions", world, asked, steps=2, recent=3, prior=4, floor=0.01)
         past, owner = world.histories, asked.owner()
         assert past.time is not None
         for row in (0, 40, 77, len(asked) - 1):
             query = owner[row]
             now, own = asked.now()[query], asked.queries.histories.of(query)[-3:][::-1]
-            parts = []
+            usual = (past.item[past.time < now] == asked.item[row]).mean()
+            shares, counts = [], []
             for source in own:
                 went = [
                     past.of(user)[at + ahead]
@@ -203,12 +204,21 @@ class TestTransitions:
                     and past.of(user)[at + ahead] != source
                     and past.time[past.offsets[user] + at + ahead] < now
                 ]
-                parts.append(went.count(asked.item[row]) / (len(went) + 4))
-                if source is own[0]:
-                    assert found["times it followed the last item"][row] == went.count(asked.item[row])
-            assert found["part of what followed the last item"][row] == pytest.approx(parts[0])
-            mean = np.average(parts, weights=1 / np.arange(1, len(parts) + 1))
-            assert found["part of what followed the last 3 items"][row] == pytest.approx(mean)
+                counts.append(went.count(asked.item[row]))
+                shares.append(counts[-1] / (len(went) + 4))
+            weights = 1 / np.arange(1, len(own) + 1)
+            lifts = np.log(np.array(shares) + 0.01) - np.log(usual + 0.01)
+            assert {name: column[row] for name, column in found.items()} == pytest.approx(
+                {
+                    "times it followed the last item": counts[0],
+                    "share of what followed the last item, log": np.log(shares[0] + 0.01),
+                    "lift after the last item, log": lifts[0],
+                    "share of what followed the last 3 items, log": np.log(np.average(shares, weights=weights) + 0.01),
+                    "lift after the last 3 items, log": np.average(lifts, weights=weights),
+                },
+                rel=1e-5,
+            )
+        assert found["times it followed the last item"].max() > 0
 
     def test_nothing_followed_the_last_item_of_a_stranger(self, world: Dataset) -> None:
         stranger = Candidates(Queries.encode([Query.of([])], world.items), np.array([0, 2]), np.array([0, 1], np.int32))

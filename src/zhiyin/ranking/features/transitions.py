@@ -15,29 +15,32 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.ranking._events import EventsByKey
 from zhiyin.ranking.candidates import Candidates
-from zhiyin.ranking.features.base import Family, numbers
+from zhiyin.ranking.features.base import Family
 from zhiyin.run import Run
 
 
 class TransitionsConfig(Config):
     """Settings of `transitions`."""
 
-    steps: int = setting(3, ge=1, le=50)
+    steps: int = setting(1, ge=1, le=50)
     """A transition leads to one of so many next events."""
-    recent: int = setting(5, ge=1)
-    """So many last items of a history are looked at, a later one counting more."""
+    recent: int = setting(10, ge=1)
+    """So many last items of a history are looked at, the one before the last counting half, the next a third, ..."""
     prior: float = setting(10.0, ge=0)
-    """So many transitions to nowhere are added to those of an item, whose parts few of them would make extreme."""
+    """So many transitions to nowhere are added to those of an item, as few of them would make extreme shares."""
+    floor: float = setting(1e-3, gt=0)
+    """Added to a share before its logarithm."""
 
 
 class Transitions(Family):
-    """How often, and in what part of the cases, a candidate came after the last items of the history.
+    """How often a candidate came after the last items of the history, in what share of the cases, and its lift.
 
-    Where times are not known, all of the log counts: also what the very event that is to be foretold was.
+    A share is of all that came after an item. The lift (as of association rules) is that share beside the candidate's
+    share of all events: what is used by many follows everything. Both are logarithms.
     """
 
     config: TransitionsConfig
-    learns = ("pairs", "pair_offsets", "pair_time", "source_offsets", "source_time")
+    learns = ("pairs", "pair_offsets", "pair_time", "source_offsets", "source_time", "item_offsets", "item_time")
     pairs: LongVector
     """(m,) rising: the number of the first item times that of all items, and the second's."""
     pair_offsets: LongVector
@@ -48,8 +51,14 @@ class Transitions(Family):
     """(n_items + 1,) the same by the first item alone."""
     source_time: LongVector
     """(n_transitions,) rising within an item."""
+    item_offsets: LongVector
+    """(n_items + 1,) where the events of each item begin."""
+    item_time: LongVector
+    """(n_events,) rising within an item."""
     _of_pair: EventsByKey
     _of_source: EventsByKey
+    _of_item: EventsByKey
+    _of_all: LongVector
 
     def suits(self, train: Dataset) -> bool:
         """Whether the order of events is known."""
@@ -60,57 +69,77 @@ class Transitions(Family):
         self.pairs, place = np.unique(source * train.n_items + target, return_inverse=True)
         of_pair = EventsByKey.of(place, time, len(self.pairs))
         of_source = EventsByKey.of(source, time, train.n_items)
+        of_item = EventsByKey.of(train.histories.item, _times(train.histories), train.n_items)
         self.pair_offsets, self.pair_time = of_pair.offsets, of_pair.time
         self.source_offsets, self.source_time = of_source.offsets, of_source.time
-        self._of_pair, self._of_source = of_pair, of_source
+        self.item_offsets, self.item_time = of_item.offsets, of_item.time
+        self.derive()
 
     def derive(self) -> None:
         """Make what is not saved."""
         self._of_pair = EventsByKey.sorted(self.pair_offsets, self.pair_time)
         self._of_source = EventsByKey.sorted(self.source_offsets, self.source_time)
+        self._of_item = EventsByKey.sorted(self.item_offsets, self.item_time)
+        self._of_all = np.sort(self.item_time)
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
-        own, owner = self.config, candidates.owner()
-        last, now = candidates.queries.histories.last_items(own.recent), candidates.now()
-        total, weights = np.zeros(len(candidates)), np.zeros(len(candidates))
+        own, owner, now = self.config, candidates.owner(), candidates.now()
+        last = candidates.queries.histories.last_items(own.recent)
+        usual = np.log(self._usual(candidates.item, now[owner]) + own.floor)
+        shares, lifts, weights = (np.zeros(len(candidates)) for _ in range(3))
         found: dict[str, AnyArray] = {}
-        for back in range(1, min(own.recent, last.shape[1]) + 1):
-            source = last[:, -back]
-            count, part = self._after(source, candidates.item, owner, now)
+        for back in range(1, own.recent + 1):
+            there = np.flatnonzero(last[owner, -back] >= 0)
+            count, share = self._after(last[owner[there], -back], candidates.item[there], now[owner[there]])
+            lift = np.log(share + own.floor) - usual[there]
             if back == 1:
-                found["times it followed the last item"] = np.where(source[owner] < 0, np.nan, numbers(count))
-                found["part of what followed the last item"] = part
-            there = ~np.isnan(part)
-            total[there] += part[there] / back
-            weights[there] += 1 / back
-        mean = np.divide(total, weights, where=weights > 0, out=np.full(len(candidates), np.nan))
-        found[f"part of what followed the last {own.recent} items"] = mean
+                found["times it followed the last item"] = _placed(there, count, len(owner))
+                found["share of what followed the last item, log"] = _placed(
+                    there, np.log(share + own.floor), len(owner)
+                )
+                found["lift after the last item, log"] = _placed(there, lift, len(owner))
+            for total, one in ((shares, share), (lifts, lift), (weights, 1.0)):
+                total[there] += one / back
+        some = np.where(weights > 0, weights, np.nan)
+        found[f"share of what followed the last {own.recent} items, log"] = np.log(shares / some + own.floor)
+        found[f"lift after the last {own.recent} items, log"] = lifts / some
         return found
 
-    def _after(
-        self, source: AnyArray, item: AnyArray, owner: AnyArray, now: LongVector
-    ) -> tuple[LongVector, DoubleVector]:
-        """(n,) how often each item came after the source of its query (-1: none), and in what part of the cases."""
-        n_items = len(self.source_offsets) - 1
-        known = source >= 0
-        whole = np.zeros(len(source), np.int64)
-        whole[known] = self._of_source.before(source[known], now[known])
-        wanted = source[owner].astype(np.int64) * n_items + item
+    def _usual(self, item: AnyArray, now: LongVector) -> DoubleVector:
+        """(n,) the share of all events before now that are of each item."""
+        total = np.searchsorted(self._of_all, now)
+        return np.asarray(self._of_item.before(item, now) / np.maximum(total, 1), np.float64)
+
+    def _after(self, source: AnyArray, item: AnyArray, now: LongVector) -> tuple[LongVector, DoubleVector]:
+        """(m,) how often each item came after its source before now, and in what share of the cases."""
+        wanted = source.astype(np.int64) * (len(self.source_offsets) - 1) + item
         place = np.searchsorted(self.pairs, wanted)
-        there = np.flatnonzero((np.append(self.pairs, -1)[place] == wanted) & known[owner])
+        there = np.flatnonzero(np.append(self.pairs, -1)[place] == wanted)
         count = np.zeros(len(item), np.int64)
-        count[there] = self._of_pair.before(place[there], now[owner[there]])
-        part: DoubleVector = np.where(known, 1 / np.maximum(whole + self.config.prior, 1), np.nan)[owner] * count
-        return count, part
+        count[there] = self._of_pair.before(place[there], now[there])
+        whole = self._of_source.before(source, now) + self.config.prior
+        return count, np.asarray(count / np.maximum(whole, 1), np.float64)
+
+
+def _placed(there: LongVector, values: AnyArray, n: int) -> AnyArray:
+    """(n,) values where they belong, NaN elsewhere."""
+    found = np.full(n, np.nan)
+    found[there] = values
+    return found
 
 
 def _transitions(past: Histories, steps: int) -> tuple[LongVector, LongVector, LongVector]:
     """(n_transitions,) each: from what item to what, and when the second event was."""
     owner, parts = past.owner(), []
-    time = np.zeros(past.n_events, np.int64) if past.time is None else past.time
+    time = _times(past)
     for ahead in range(1, steps + 1):
         same = np.flatnonzero(owner[ahead:] == owner[:-ahead])
         parts.append((past.item[same].astype(np.int64), past.item[same + ahead].astype(np.int64), time[same + ahead]))
     source, target, when = (np.concatenate(column) for column in zip(*parts, strict=True))
     real = source != target
     return source[real], target[real], when[real]
+
+
+def _times(past: Histories) -> LongVector:
+    """(n_events,) zeros where times are not known."""
+    return np.zeros(past.n_events, np.int64) if past.time is None else past.time
