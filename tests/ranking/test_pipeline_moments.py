@@ -10,13 +10,14 @@ import pytest
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.synthetic import synthetic
-from zhiyin.errors import ConfigError
+from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import ItemKNN
 from zhiyin.models.base import load
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.pipeline import Pipeline
-from zhiyin.ranking.table import Features, FeatureTable
+from zhiyin.ranking.table import DEFAULT, Features, FeatureTable
 from zhiyin.run import Run
+from zhiyin.splitting import GlobalTime
 
 QUICK: dict[str, Any] = {
     "sources": "item_knn:15, popularity:15",
@@ -121,3 +122,70 @@ def test_what_is_misspelt_is_said_before_anything_learns(world: Dataset, monkeyp
 def test_a_value_of_a_category_is_refused(world: Dataset) -> None:
     with pytest.raises(ConfigError, match="categor"):
         Pipeline(**QUICK, value="chance * `region of the person`").fit(world, run=Run(threads=1))
+
+
+class TestRefresh:
+    @pytest.fixture
+    def fitted(self, world: Dataset) -> Pipeline:
+        """Learnt from the first three quarters of the log."""
+        assert world.histories.time is not None
+        before = world.keep(world.histories.time < np.quantile(world.histories.time, 0.75))
+        return Pipeline(**QUICK, features=[*DEFAULT, "transitions"]).fit(before, run=Run(threads=1))
+
+    def test_features_count_what_happened_since(
+        self, world: Dataset, fitted: Pipeline, asked: list[Candidates]
+    ) -> None:
+        cases = GlobalTime(quantile=0.9, targets="successive").split(world).test
+        queries = cases.queries
+        fitted.recommend(queries, 5)
+        candidates = asked[-1]
+        old = fitted.features.table(candidates)
+        fitted.refresh(world)
+        new, whole = fitted.features.table(candidates), Features(fitted.features.config).fit(world).table(candidates)
+        assert new.names == old.names == whole.names
+        changed = {
+            name for at, name in enumerate(new.names) if not np.array_equal(old.values[:, at], new.values[:, at])
+        }
+        assert {"events of the item", "events of the item, last 7 days", "lift after the last item, log"} <= changed
+        for name in ("events of the item", "times it followed the last item", "events of the person"):
+            np.testing.assert_allclose(new.column(name), whole.column(name), err_msg=name)
+
+    def test_the_past_stays_what_it_was_and_it_is_saved(self, world: Dataset, fitted: Pipeline, tmp_path: Path) -> None:
+        """Queries of moments that were known at first have the lists that they had."""
+        assert world.histories.time is not None
+        early = GlobalTime(quantile=0.6, targets="successive").split(
+            world.keep(world.histories.time < np.quantile(world.histories.time, 0.7))
+        )
+        before = fitted.recommend(early.test.queries, 5)
+        fitted.refresh(world)
+        after = load(fitted.save(tmp_path / "it")).recommend(early.test.queries, 5)
+        np.testing.assert_array_equal(before.items, after.items)
+
+    def test_items_count_by_their_ids(self, world: Dataset, fitted: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+        """Another order of the catalogue changes nothing, and what is new is left out."""
+        turned = np.arange(world.n_items)[::-1]
+        past = replace(world.histories, item=turned[world.histories.item].astype(np.int32))
+        table = world.item_table.take(pa.array(turned))
+        renamed = table.column("item_id").to_pylist()
+        renamed[-1] = "never seen"
+        table = table.set_column(table.column_names.index("item_id"), "item_id", pa.array(renamed, pa.large_string()))
+        queries = GlobalTime(quantile=0.9, targets="successive").split(world).test.queries
+        fitted.refresh(world)
+        counts = fitted.features.table(
+            Candidates(queries.slice(0, 1), np.array([0, 40]), np.arange(40, dtype=np.int32))
+        )
+        fitted.refresh(Dataset(past, table, world.user_table, world.manifest))
+        again = fitted.features.table(Candidates(queries.slice(0, 1), np.array([0, 40]), np.arange(40, dtype=np.int32)))
+        one, two = counts.column("events of the item"), again.column("events of the item")
+        np.testing.assert_array_equal(one[1:], two[1:])  # item 0 is the one that was renamed
+        assert one[0] > two[0] == 0
+        assert "are on items that were not fitted on" in caplog.text
+
+    def test_mistakes_are_told(self, world: Dataset, fitted: Pipeline) -> None:
+        with pytest.raises(DataError, match="has no times"):
+            fitted.refresh(Dataset.of(world.histories.without("time"), world.item_table, world.user_table))
+        bare = Dataset(world.histories.without("value"), world.item_table, world.user_table, world.manifest)
+        with pytest.raises(DataError, match="has not all that the features 'values' count"):
+            fitted.refresh(bare)
+        with pytest.raises(NotFittedError):
+            Pipeline(**QUICK).refresh(world)

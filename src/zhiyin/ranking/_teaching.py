@@ -14,7 +14,9 @@ from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
 from zhiyin.data.queries import Queries
+from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError, LeakageError
+from zhiyin.ranking._cells import aligned
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
@@ -138,6 +140,18 @@ def _check_blind(pipeline: Pipeline, queries: Queries) -> None:
             f"{pipeline.name} has learnt from events up to {until} (microseconds since 1970), and the first exposure "
             f"is of {first}: its retrievers know what is to be foretold; fit it on what is before the exposures"
         )
+
+
+def renumbered(known: Dataset, vocabulary: Vocabulary) -> Dataset:
+    """A log in the numbers of another vocabulary, without events on items that it lacks."""
+    if known.items == vocabulary:
+        return known
+    number = vocabulary.encode(known.items.ids)
+    item = number[known.histories.item]
+    if lost := int((item < 0).sum()):
+        logger.warning("%d of %d events are on items that were not fitted on; they do not count", lost, len(item))
+    past = replace(known.histories, item=np.maximum(item, 0)).keep(item >= 0)
+    return Dataset(past, aligned(known.item_table, vocabulary), known.user_table, known.manifest)
 
 
 def finite(scores: AnyArray) -> FloatVector:

@@ -38,7 +38,18 @@ from zhiyin.ranking import rankers, rerankers
 from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
-from zhiyin.ranking._teaching import best_epochs, cuts_of, drawn, finite, followed, latest, retriever, scored, timed
+from zhiyin.ranking._teaching import (
+    best_epochs,
+    cuts_of,
+    drawn,
+    finite,
+    followed,
+    latest,
+    renumbered,
+    retriever,
+    scored,
+    timed,
+)
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.draft import Draft
 from zhiyin.ranking.features.retrieval import SCORE
@@ -336,6 +347,25 @@ class Pipeline(Recommender):
         if self.value is not None:
             self.value = Value(self.value.formula.text).fit(table, self.ranker.foretold)
         self.rules = rules
+
+    def refresh(self, known: Dataset, run: Run | None = None) -> None:
+        """Let features count what happened since; neither retrievers nor the ranker learn anew.
+
+        The ranker has learnt from features that knew all that was before their moment. Where features stay behind the
+        queries by weeks, a count of the last seven days is 0 for all, which it has never seen.
+
+        Args:
+            known: the whole log until now; events on items that the pipeline was not fitted on are left out.
+            run: how to run.
+
+        Raises:
+            NotFittedError: before `fit`.
+            DataError: it has no times, or lacks what features count.
+        """
+        if not timed(known):
+            raise DataError(f"the log {known.name!r} has no times, and features count what is before a moment")
+        numbered = renumbered(known, self.vocabulary)
+        self.features.refresh(numbered, run)
 
     def against(self, queries: Asked, item: str) -> list[list[str]]:
         """Per query, the filters that take this item away; empty where it may be listed."""

@@ -225,6 +225,30 @@ class Features:
             raise DataError(f"{train.name!r} has nothing for any of the features that were asked for")
         return self
 
+    def refresh(self, known: Dataset, run: Run | None = None) -> None:
+        """Count what a longer log holds; what was learnt of items and people stays.
+
+        Args:
+            known: the whole log, of the items that were fitted on, in their order.
+            run: how to run.
+
+        Raises:
+            DataError: it lacks what a family counts.
+        """
+        found = []
+        for one in self.families:
+            if one.counts:
+                again = type(one)(one.config).fit(known, run) if one.suits(known) else None
+                if again is None or again.names != one.names:
+                    raise DataError(
+                        f"{known.name!r} has not all that the features {one.name!r} count; refresh them with a log of "
+                        "the columns (times, values) of the one that they were fitted on"
+                    )
+                found.append(again)
+            else:
+                found.append(one)
+        self.families = found
+
     def made(self) -> list[Family]:
         """The families that are asked for, yet to learn.
 

@@ -35,6 +35,8 @@ class Family(Component):
     room = "zhiyin.ranking.features"
     learns: ClassVar[tuple[str, ...]] = ()
     """Names of attributes to save: numpy arrays, scipy CSR matrices, or lists of text."""
+    counts: ClassVar[bool] = False
+    """Whether it counts the events of all people, and so goes on counting with a log that goes on."""
     names: list[str]
     """The columns that a query which says all that the training data do has; one that says less has NaN there."""
 

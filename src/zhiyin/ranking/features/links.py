@@ -51,6 +51,7 @@ class Links(Family):
     """
 
     config: LinksConfig
+    counts = True
     learns = ("links", "asked", "others")
     links: sparse.csr_array
     """(n, n) int64 the moment at which two people became friends, in microseconds since 1970; symmetric."""

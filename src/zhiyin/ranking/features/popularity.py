@@ -26,6 +26,7 @@ class Popularity(Family):
     """Counts of an item's events before now, in windows and altogether, their trend, and the item's age."""
 
     config: PopularityConfig
+    counts = True
     learns = ("offsets", "time")
     offsets: LongVector
     """(n_items + 1,) where the events of each item begin."""

@@ -40,6 +40,7 @@ class Transitions(Family):
     """
 
     config: TransitionsConfig
+    counts = True
     learns = ("pairs", "pair_offsets", "pair_time", "source_offsets", "source_time", "item_offsets", "item_time")
     pairs: LongVector
     """(m,) rising: the number of the first item times that of all items, and the second's."""

@@ -32,6 +32,7 @@ class Values(Family):
     """Means of an item's values before now, and what to expect of this person and item by both alone."""
 
     config: ValuesConfig
+    counts = True
     learns = ("offsets", "time", "sums", "above", "moments", "whole")
     offsets: LongVector
     """(n_items + 1,) where the events of each item begin."""
