@@ -14,7 +14,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Query
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.models._tables import own_table
+from zhiyin.models._tables import own_table, text_table
 from zhiyin.models.base import load
 from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
@@ -95,6 +95,13 @@ def test_text_is_where_vectors_of_initial_begin() -> None:
     same = np.arange(24)[:, None] % 2 == np.arange(24) % 2
     cosines = vectors @ vectors.T - 2 * np.eye(24)
     assert cosines[same & (cosines > -1)].mean() > cosines[~same].mean() + 0.05
+
+
+@pytest.mark.parametrize(("temperature", "length"), [(0.07, 0.2), (None, 1.0)])
+def test_texts_of_a_null_space_begin_short_where_cosines_score(temperature: float | None, length: float) -> None:
+    """At a length of 1 they would drown own rows, which begin at zero."""
+    model = fitted("null_space", epochs=1, learning_rate=1e-9, temperature=temperature)
+    assert float(text_table(model.net.items).scale.detach()[0]) == pytest.approx(length, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sasrec", "bert4rec", "hstu", "transformer_xl", "gpt4rec", "gru4rec", "zhiyin"])

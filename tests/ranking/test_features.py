@@ -8,6 +8,7 @@ import pytest
 
 from zhiyin.arrays import AnyArray
 from zhiyin.data.dataset import Clock, Dataset
+from zhiyin.data.histories import Histories
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.synthetic import synthetic
 from zhiyin.errors import ConfigError, DataError, NotFittedError
@@ -200,9 +201,7 @@ class TestTransitions:
                     for user in range(len(past))
                     for ahead in (1, 2)
                     for at in range(past.lengths[user] - ahead)
-                    if past.of(user)[at] == source
-                    and past.of(user)[at + ahead] != source
-                    and past.time[past.offsets[user] + at + ahead] < now
+                    if past.of(user)[at] == source and past.time[past.offsets[user] + at + ahead] < now
                 ]
                 counts.append(went.count(asked.item[row]))
                 shares.append(counts[-1] / (len(went) + 4))
@@ -219,6 +218,25 @@ class TestTransitions:
                 rel=1e-5,
             )
         assert found["times it followed the last item"].max() > 0
+
+    def test_an_item_may_follow_itself(self, world: Dataset) -> None:
+        """Where things are used again and again, that is what follows most."""
+        past = Histories.of_lists([[0, 0, 0, 1], [0, 0]])
+        data = Dataset.of(past, ["milk", "bread"])
+        asked = Candidates(
+            Queries.encode([Query.of(["milk"])], data.items), np.array([0, 2]), np.array([0, 1], np.int32)
+        )
+        assert columns("transitions", data, asked)["times it followed the last item"].tolist() == [3, 1]
+
+    def test_places_are_no_moments(self, world: Dataset) -> None:
+        """Where only the order is known, a query counts all that is known, whatever it says of when."""
+        data = Dataset.of(
+            replace(Histories.of_lists([[0, 1], [0, 1]]), time=np.array([0, 1, 0, 1])), ["a", "b"], None, "position"
+        )
+        for now in (None, 1):
+            query = Queries.encode([Query.of(["a"], now=now)], data.items)
+            asked = Candidates(query, np.array([0, 1]), np.array([1], np.int32))
+            assert columns("transitions", data, asked)["times it followed the last item"].tolist() == [2]
 
     def test_nothing_followed_the_last_item_of_a_stranger(self, world: Dataset) -> None:
         stranger = Candidates(Queries.encode([Query.of([])], world.items), np.array([0, 2]), np.array([0, 1], np.int32))

@@ -158,8 +158,11 @@ class TestRefresh:
         )
         before = fitted.recommend(early.test.queries, 5)
         fitted.refresh(world)
-        after = load(fitted.save(tmp_path / "it")).recommend(early.test.queries, 5)
-        np.testing.assert_array_equal(before.items, after.items)
+        again = load(fitted.save(tmp_path / "it"))
+        np.testing.assert_array_equal(before.items, again.recommend(early.test.queries, 5).items)
+        late = GlobalTime(quantile=0.9, targets="successive").split(world).test.queries.slice(0, 1)
+        pairs = Candidates(late, np.array([0, 40]), np.arange(40, dtype=np.int32))
+        np.testing.assert_array_equal(again.features.table(pairs).values, fitted.features.table(pairs).values)
 
     def test_items_count_by_their_ids(self, world: Dataset, fitted: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
         """Another order of the catalogue changes nothing, and what is new is left out."""
@@ -182,8 +185,26 @@ class TestRefresh:
         assert "are on items that were not fitted on" in caplog.text
 
     def test_mistakes_are_told(self, world: Dataset, fitted: Pipeline) -> None:
+        untimed = Dataset.of(world.histories.without("time"), world.item_table, world.user_table)
         with pytest.raises(DataError, match="has no times"):
-            fitted.refresh(Dataset.of(world.histories.without("time"), world.item_table, world.user_table))
+            fitted.refresh(untimed)
+        time = world.histories.time
+        assert time is not None
+        for part in (time > np.quantile(time, 0.9), time < np.quantile(time, 0.5)):
+            with pytest.raises(DataError, match="give the whole log until now, not only what is new"):
+                fitted.refresh(world.keep(part))
+        seconds = replace(world.histories, time=time // 1_000_000)
+        with pytest.raises(DataError, match=r"times of the log came as .* multiply them by 1,000,000"):
+            fitted.refresh(Dataset(seconds, world.item_table, world.user_table, world.manifest))
+        others = world.item_table.set_column(
+            world.item_table.column_names.index("item_id"),
+            "item_id",
+            pa.array([f"other {at}" for at in range(world.n_items)], pa.large_string()),
+        )
+        with pytest.raises(DataError, match="has no events on any item that it was fitted on"):
+            fitted.refresh(Dataset(world.histories, others, world.user_table, world.manifest))
+        with pytest.raises(DataError, match="was fitted without times"):
+            Pipeline(**QUICK).fit(untimed, run=Run(threads=1)).refresh(world)
         bare = Dataset(world.histories.without("value"), world.item_table, world.user_table, world.manifest)
         with pytest.raises(DataError, match="has not all that the features 'values' count"):
             fitted.refresh(bare)

@@ -557,6 +557,10 @@ class TestLine:
         even = replace(rows, weight=np.tile([1.0, 3.0, 1.0], 400).astype(np.float32))
         equal = BoostedTrees(line=True, n_trees=1, least_rows=1).fit(even, run=Run(threads=1)).line
         assert equal[0, 0] == pytest.approx(equal[0, 1], abs=1e-3)  # 3 * 1 = 1 * 3
+        some = replace(rows, weight=np.tile([1.0, 0.0, 1.0], 400).astype(np.float32))
+        alone = BoostedTrees(line=True, n_trees=1, least_rows=1).fit(some, run=Run(threads=1)).line
+        assert alone[0, 0] > 1
+        assert alone[0, 1] == 0  # the rows that it tells apart do not count
 
     def test_it_is_of_an_order(self) -> None:
         with pytest.raises(ConfigError, match="a line is for the objective 'order', 'chance' came"):

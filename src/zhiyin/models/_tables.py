@@ -26,9 +26,8 @@ N_CODES = 256
 
 SHORT = 0.2
 """How long a text is at first in the null space of a model that scores by cosines: about as long as the rows of a plain
-table. Own rows begin at zero there, and texts five times as long drown them: of the validation NDCG of amazon-beauty an
-eighth is lost (and the learnt length is .07, wherever it begins below that). Products want long texts, or an item that
-nobody used has next to nothing."""
+table of 64 to 128 numbers. Own rows begin at zero there, and texts five times as long drown them (docs/experiments.md,
+"What items say"). Products want long texts, or an item that nobody used has next to nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

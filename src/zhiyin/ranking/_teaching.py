@@ -13,7 +13,7 @@ from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
-from zhiyin.data.queries import Queries
+from zhiyin.data.queries import Queries, check_unit
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError, LeakageError
 from zhiyin.ranking._cells import aligned
@@ -151,7 +151,35 @@ def renumbered(known: Dataset, vocabulary: Vocabulary) -> Dataset:
     if lost := int((item < 0).sum()):
         logger.warning("%d of %d events are on items that were not fitted on; they do not count", lost, len(item))
     past = replace(known.histories, item=np.maximum(item, 0)).keep(item >= 0)
-    return Dataset(past, aligned(known.item_table, vocabulary), known.user_table, known.manifest)
+    return Dataset(
+        past,
+        aligned(known.item_table, vocabulary),
+        known.user_table,
+        replace(known.manifest, content_hash="", counts={}),
+    )
+
+
+def check_goes_on(pipeline: Pipeline, known: Dataset) -> None:
+    """See that a log, in the numbers of a pipeline, holds what the pipeline was fitted on and goes on from there.
+
+    Raises:
+        DataError: it does not.
+    """
+    who, until, since = pipeline.name, int(pipeline.until[0]), pipeline.trained_on.get("since")
+    if until == NO_TIME:
+        raise DataError(f"{who} was fitted without times, so that its features know nothing of now; fit it anew")
+    if not known.n_events or not timed(known):
+        lacks = "times" if known.n_events else "events on any item that it was fitted on"
+        raise DataError(f"{who} counts what was before a moment, and the log {known.name!r} has no {lacks}")
+    time = known.histories.time
+    assert time is not None
+    check_unit("times of the log", time, since, f"{who} has learnt from events")
+    first, last = int(time.min()), int(time.max())
+    if last < until or (since is not None and first > since):
+        raise DataError(
+            f"{who} was fitted on events from {since} to {until} (microseconds since 1970), and the log {known.name!r} "
+            f"has those from {first} to {last}; give the whole log until now, not only what is new"
+        )
 
 
 def finite(scores: AnyArray) -> FloatVector:

@@ -40,6 +40,7 @@ from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
 from zhiyin.ranking._teaching import (
     best_epochs,
+    check_goes_on,
     cuts_of,
     drawn,
     finite,
@@ -360,11 +361,11 @@ class Pipeline(Recommender):
 
         Raises:
             NotFittedError: before `fit`.
-            DataError: it has no times, or lacks what features count.
+            DataError: it has no times, or they are of another unit; it does not hold all that the pipeline was fitted
+                on, or lacks what features count.
         """
-        if not timed(known):
-            raise DataError(f"the log {known.name!r} has no times, and features count what is before a moment")
         numbered = renumbered(known, self.vocabulary)
+        check_goes_on(self, numbered)
         self.features.refresh(numbered, run)
 
     def against(self, queries: Asked, item: str) -> list[list[str]]:

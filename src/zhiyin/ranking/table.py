@@ -283,24 +283,26 @@ class Features:
 
     def table(self, candidates: Candidates) -> FeatureTable:
         """The features of candidates."""
-        parts = [self._part(block) for block in candidates.blocks(PAIRS_AT_ONCE)]
+        families = tuple(self.families)  # those of now, also if they are refreshed meanwhile
+        parts = [_part(families, block) for block in candidates.blocks(PAIRS_AT_ONCE)]
         names = max((part for part, _ in parts), key=len, default=())
         values = np.concatenate([values for _, values in parts]) if parts else np.zeros((0, 0), np.float32)
-        sizes = {name: size for one in self.families for name, size in one.sizes.items() if name in names}
+        sizes = {name: size for one in families for name, size in one.sizes.items() if name in names}
         length = self.config.history
         past = candidates.queries.histories.last_items(length) if length else None
         return FeatureTable(names, values, sizes, candidates.offsets, candidates.item if length else None, past)
 
-    def _part(self, block: Candidates) -> tuple[tuple[str, ...], FloatMatrix]:
-        columns: dict[str, AnyArray] = {}
-        for one in self.families:
-            for name, column in one.columns(block).items():
-                if name in columns:
-                    raise DataError(f"two features have the name {name!r}; leave one of their families out")
-                columns[name] = column
-        values = np.empty((len(block), len(columns)), np.float32)
-        for at, column in enumerate(columns.values()):
-            values[:, at] = column
-            if column.dtype.kind == "i":
-                values[column < 0, at] = np.nan
-        return tuple(columns), values
+
+def _part(families: Sequence[Family], block: Candidates) -> tuple[tuple[str, ...], FloatMatrix]:
+    columns: dict[str, AnyArray] = {}
+    for one in families:
+        for name, column in one.columns(block).items():
+            if name in columns:
+                raise DataError(f"two features have the name {name!r}; leave one of their families out")
+            columns[name] = column
+    values = np.empty((len(block), len(columns)), np.float32)
+    for at, column in enumerate(columns.values()):
+        values[:, at] = column
+        if column.dtype.kind == "i":
+            values[column < 0, at] = np.nan
+    return tuple(columns), values

@@ -22,9 +22,9 @@ from zhiyin.run import Run
 class TransitionsConfig(Config):
     """Settings of `transitions`."""
 
-    steps: int = setting(1, ge=1, le=50)
+    steps: int = setting(1, ge=1, le=10)
     """A transition leads to one of so many next events."""
-    recent: int = setting(10, ge=1)
+    recent: int = setting(10, ge=1, le=100)
     """So many last items of a history are looked at, the one before the last counting half, the next a third, ..."""
     prior: float = setting(10.0, ge=0)
     """So many transitions to nowhere are added to those of an item, as few of them would make extreme shares."""
@@ -66,15 +66,17 @@ class Transitions(Family):
         return train.clock != "none"
 
     def _fit(self, train: Dataset, run: Run) -> None:
-        source, target, time = _transitions(train.histories, self.config.steps)
+        past = train.histories
+        when = past.time if train.clock == "time" and past.time is not None else np.zeros(past.n_events, np.int64)
+        source, target, time = _transitions(past, when, self.config.steps)
         self.pairs, place = np.unique(source * train.n_items + target, return_inverse=True)
         of_pair = EventsByKey.of(place, time, len(self.pairs))
         of_source = EventsByKey.of(source, time, train.n_items)
-        of_item = EventsByKey.of(train.histories.item, _times(train.histories), train.n_items)
+        of_item = EventsByKey.of(past.item, when, train.n_items)
         self.pair_offsets, self.pair_time = of_pair.offsets, of_pair.time
         self.source_offsets, self.source_time = of_source.offsets, of_source.time
         self.item_offsets, self.item_time = of_item.offsets, of_item.time
-        self.derive()
+        self._of_pair, self._of_source, self._of_item, self._of_all = of_pair, of_source, of_item, np.sort(when)
 
     def derive(self) -> None:
         """Make what is not saved."""
@@ -114,10 +116,11 @@ class Transitions(Family):
     def _after(self, source: AnyArray, item: AnyArray, now: LongVector) -> tuple[LongVector, DoubleVector]:
         """(m,) how often each item came after its source before now, and in what share of the cases."""
         wanted = source.astype(np.int64) * (len(self.source_offsets) - 1) + item
-        place = np.searchsorted(self.pairs, wanted)
-        there = np.flatnonzero(np.append(self.pairs, -1)[place] == wanted)
         count = np.zeros(len(item), np.int64)
-        count[there] = self._of_pair.before(place[there], now[there])
+        if len(self.pairs):
+            place = np.minimum(np.searchsorted(self.pairs, wanted), len(self.pairs) - 1)
+            there = np.flatnonzero(self.pairs[place] == wanted)
+            count[there] = self._of_pair.before(place[there], now[there])
         whole = self._of_source.before(source, now) + self.config.prior
         return count, np.asarray(count / np.maximum(whole, 1), np.float64)
 
@@ -129,18 +132,11 @@ def _placed(there: LongVector, values: AnyArray, n: int) -> AnyArray:
     return found
 
 
-def _transitions(past: Histories, steps: int) -> tuple[LongVector, LongVector, LongVector]:
-    """(n_transitions,) each: from what item to what, and when the second event was."""
+def _transitions(past: Histories, when: LongVector, steps: int) -> tuple[LongVector, LongVector, LongVector]:
+    """(n_transitions,) each: from what item to what, and when the second event was, of `when` (n_events,)."""
     owner, parts = past.owner(), []
-    time = _times(past)
     for ahead in range(1, steps + 1):
         same = np.flatnonzero(owner[ahead:] == owner[:-ahead])
-        parts.append((past.item[same].astype(np.int64), past.item[same + ahead].astype(np.int64), time[same + ahead]))
-    source, target, when = (np.concatenate(column) for column in zip(*parts, strict=True))
-    real = source != target
-    return source[real], target[real], when[real]
-
-
-def _times(past: Histories) -> LongVector:
-    """(n_events,) zeros where times are not known."""
-    return np.zeros(past.n_events, np.int64) if past.time is None else past.time
+        parts.append((past.item[same].astype(np.int64), past.item[same + ahead].astype(np.int64), when[same + ahead]))
+    source, target, time = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return source, target, time

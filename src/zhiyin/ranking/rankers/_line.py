@@ -30,7 +30,7 @@ def learn_line(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator
 
     Args:
         table: the features of candidates.
-        gain: (n,) how much each is wanted; 0 for one that is not.
+        gain: (n,) how much each is wanted; 0 for one that is not, NaN for one that does not count.
         rng: which unwanted ones teach.
     """
     found = np.zeros((4, len(table.names)))
@@ -68,10 +68,10 @@ def on_line(line: DoubleMatrix, values: FloatMatrix) -> DoubleVector:
         line: see `learn_line`.
         values: (n, n_features).
     """
-    used = np.flatnonzero(line[0])
-    weight, mean, low, high = line[:, used]
-    told = np.where(np.isnan(values[:, used]), mean, np.clip(values[:, used], low, high))
-    found: DoubleVector = (told - mean) @ weight
+    found = np.zeros(len(values))
+    for at in np.flatnonzero(line[0]):
+        weight, mean, low, high = line[:, at]
+        found += weight * np.nan_to_num(np.clip(values[:, at], low, high) - mean, nan=0.0)
     return found
 
 
@@ -79,11 +79,12 @@ def _drawn(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) ->
     """Offsets of the queries with a wanted candidate, and (n,) which candidates teach."""
     owner, n = table.owner(), len(table.offsets) - 1
     chance = np.where(gain > 0, -1.0, rng.random(len(gain)))
+    chance[np.isnan(gain)] = 2.0
     order = np.lexsort((chance, owner))
     place = np.empty(len(gain), np.int64)
     place[order] = np.arange(len(gain)) - np.repeat(table.offsets[:-1], np.diff(table.offsets))
     wanted = np.bincount(owner, gain > 0, n)
-    drawn: BoolVector = (wanted > 0)[owner] & (place < (wanted + UNWANTED)[owner])
+    drawn: BoolVector = (wanted > 0)[owner] & (place < (wanted + UNWANTED)[owner]) & ~np.isnan(gain)
     lengths = np.bincount(owner[drawn], minlength=n)
     return offsets_of(lengths[lengths > 0]), drawn
 

@@ -119,7 +119,8 @@ class BoostedTrees(Ranker):
             rows, validation, parameters["label_gain"] = _graded(rows, validation)
         if self.config.line:
             gain = np.array(parameters["label_gain"])[rows.label.astype(np.int64)]
-            gain *= 1.0 if rows.weight is None else rows.weight
+            if rows.weight is not None:
+                gain = np.where(rows.weight > 0, gain * rows.weight, np.nan)
             self.line = learn_line(rows.features, gain, run.generator(f"{self.name}: line"))
         self._booster = self._learnt(parameters, rows, validation)
         logger.info("%s: %d trees", self.name, self._booster.best_iteration or self.config.n_trees)
