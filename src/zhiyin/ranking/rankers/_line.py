@@ -13,7 +13,7 @@ import logging
 import numpy as np
 from scipy.optimize import minimize
 
-from zhiyin.arrays import AnyArray, BoolVector, DoubleMatrix, DoubleVector, FloatMatrix, offsets_of
+from zhiyin.arrays import AnyArray, BoolVector, DoubleMatrix, DoubleVector, FloatMatrix, IntVector, offsets_of
 from zhiyin.ranking.table import FeatureTable
 
 logger = logging.getLogger(__name__)
@@ -21,57 +21,55 @@ logger = logging.getLogger(__name__)
 UNWANTED = 60
 """So many unwanted candidates of each query, at most, teach."""
 PENALTY = 1.0
-"""L2 weight on the weights of numbers in standard deviations, beside the loss of a query."""
+"""L2 weight on the weights of numbers, beside the loss of a query."""
 ITERATIONS = 200
 
 
 def learn_line(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) -> DoubleMatrix:
-    """(4, n_features) of each feature its weight, its mean, and its least and largest value; zeros of categories.
+    """(3, n_features) of each feature its weight, and its least and largest standard number; zeros of categories.
+
+    A number counts in standard deviations above the mean of its query's candidates. Only how candidates differ tells
+    them apart; and ages and counts, which grow from month to month, stay what the weights were learnt for.
 
     Args:
         table: the features of candidates.
         gain: (n,) how much each is wanted; 0 for one that is not, NaN for one that does not count.
         rng: which unwanted ones teach.
     """
-    found = np.zeros((4, len(table.names)))
+    found = np.zeros((3, len(table.names)))
     numbers = [at for at, name in enumerate(table.names) if name not in table.sizes]
     offsets, drawn = _drawn(table, gain, rng)
     if not numbers or not drawn.any():
         return found
-    values = table.values[drawn][:, numbers]
-    known = np.isfinite(values)
-    count = np.maximum(known.sum(0), 1)
-    values[~known] = 0
-    mean = values.sum(0, dtype=np.float64) / count
-    values -= mean.astype(np.float32)
-    values[~known] = 0
-    spread = np.sqrt(np.einsum("nd,nd->d", values, values, dtype=np.float64) / count)
-    unit = np.where(spread > 1e-9 * np.abs(mean), spread, 0)
-    values *= np.divide(1, unit, where=unit > 0, out=np.zeros_like(unit)).astype(np.float32)
-    weight = _solved(values, gain[drawn], offsets)
-    low, high = (values.min(0, initial=0), values.max(0, initial=0))
-    found[:, numbers] = np.stack(
-        [
-            np.divide(weight, unit, where=unit > 0, out=np.zeros_like(unit)),
-            mean,
-            mean + low * unit,
-            mean + high * unit,
-        ]
-    )
+    owner = table.owner()
+    values = np.stack([_standard(table, at, owner)[drawn] for at in numbers], 1, dtype=np.float32)
+    found[0, numbers] = _solved(values, gain[drawn], offsets)
+    found[1, numbers], found[2, numbers] = values.min(0), values.max(0)
+    found[0, (found[1] == 0) & (found[2] == 0)] = 0
     return found
 
 
-def on_line(line: DoubleMatrix, values: FloatMatrix) -> DoubleVector:
-    """(n,) the sum of each candidate; what is not known counts as the mean, what is beyond all known as its end.
+def on_line(line: DoubleMatrix, table: FeatureTable) -> DoubleVector:
+    """(n,) the sum of each candidate; what is not known counts as the mean, what is beyond all known as its end."""
+    found, owner = np.zeros(len(table)), table.owner()
+    for at in np.flatnonzero(line[0]).tolist():
+        weight, low, high = line[:, at]
+        found += weight * np.clip(_standard(table, at, owner), low, high)
+    return found
 
-    Args:
-        line: see `learn_line`.
-        values: (n, n_features).
-    """
-    found = np.zeros(len(values))
-    for at in np.flatnonzero(line[0]):
-        weight, mean, low, high = line[:, at]
-        found += weight * np.nan_to_num(np.clip(values[:, at], low, high) - mean, nan=0.0)
+
+def _standard(table: FeatureTable, at: int, owner: IntVector) -> DoubleVector:
+    """(n,) how many standard deviations a number is above the mean of its query; 0 where it is not known."""
+    values, n = table.values[:, at].astype(np.float64), len(table.offsets) - 1
+    known = np.isfinite(values)
+    values[~known] = 0
+    count = np.maximum(np.bincount(owner, known, n), 1)
+    mean = np.bincount(owner, values, n) / count
+    values -= mean[owner]
+    values[~known] = 0
+    spread = np.sqrt(np.bincount(owner, values**2, n) / count)
+    some = spread > 1e-6 * np.abs(mean)  # below that it is rounding
+    found: DoubleVector = values * np.divide(1, spread, where=some, out=np.zeros(n))[owner]
     return found
 
 

@@ -73,7 +73,7 @@ class BoostedTrees(Ranker):
     level_offsets: LongVector
     """(n_features + 1,) where those of each feature begin; none for what is not renumbered."""
     line: DoubleMatrix
-    """(4, n_features) where trees begin, see `zhiyin.ranking.rankers._line`; zeros where they begin at nothing."""
+    """(3, n_features) where trees begin, see `zhiyin.ranking.rankers._line`; zeros where they begin at nothing."""
     _booster: Any = None
 
     @property
@@ -114,7 +114,7 @@ class BoostedTrees(Ranker):
     def _fit(self, rows: Rows, validation: Rows | None, run: Run) -> None:
         self.levels, self.level_offsets = _levels(rows.features)
         parameters = self._parameters(run)
-        self.line = np.zeros((4, len(rows.features.names)))
+        self.line = np.zeros((3, len(rows.features.names)))
         if self.learns_order:
             rows, validation, parameters["label_gain"] = _graded(rows, validation)
         if self.config.line:
@@ -157,7 +157,7 @@ class BoostedTrees(Ranker):
             rows.label,
             weight=rows.weight,
             group=None if groups is None else groups[groups > 0],
-            init_score=on_line(self.line, table.values) if self.config.line else None,
+            init_score=on_line(self.line, table) if self.config.line else None,
             reference=like,
             categorical_feature=table.categories,
             free_raw_data=False,
@@ -186,7 +186,7 @@ class BoostedTrees(Ranker):
     def _predict(self, features: FeatureTable) -> DoubleVector:
         values = self._renumbered(features.values)
         found: DoubleVector = np.asarray(self._booster.predict(values, num_threads=1), np.float64)
-        return found + on_line(self.line, features.values)
+        return found + on_line(self.line, features)
 
     def _renumbered(self, values: FloatMatrix) -> FloatMatrix:
         """The same with hashed categories as 0, 1, 2, ...; those that were not learnt from are missing."""
