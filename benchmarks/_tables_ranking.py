@@ -37,11 +37,11 @@ def two_stage() -> str:
         models = sorted(found["rows"].items(), key=lambda row: -row[1]["ndcg@10"]["value"])
         for place, (label, one) in enumerate(models):
             low, high = one["ndcg@10"]["low"], one["ndcg@10"]["high"]
-            gain = found["gain"]
-            told = f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%}), p = {gain['p']:.4f}"
+            gain = found["gains"].get(label)
+            told = gain and f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%}), p = {gain['p']:.4f}"
             first = [f"**{name}**, {found['seeds']} seeds" if place == 0 else "", label]
             cells = [f"{one['ndcg@10']['value']:.4f} ({low:.4f} to {high:.4f})", f"{one['recall@10']['value']:.4f}"]
-            rows.append([*first, *cells, told if label == "pipeline" else ""])
+            rows.append([*first, *cells, told or ""])
     return table(["set", "model", "NDCG@10", "Recall@10", "over the best single one"], rows, 2)
 
 
