@@ -96,7 +96,7 @@ def _labels(dataset: Dataset, found: IntMatrix) -> list[str | None] | None:
 def _last(value: Any) -> str | None:
     """The last of several categories, or the only one."""
     several = value if isinstance(value, list) else [value]
-    named = [str(one) for one in several if one is not None and str(one).strip()]
+    named = [text for one in several if one is not None and (text := str(one).strip())]
     return named[-1] if named else None
 
 
