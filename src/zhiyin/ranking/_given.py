@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from zhiyin.arrays import AnyArray
 from zhiyin.errors import DataError, ZhiyinError, shortened
+
+
+def is_real(one: Any) -> TypeGuard[float]:
+    """Whether one value is a number; text and durations are none.
+
+    >>> [is_real(one) for one in (1, np.float32(2), Decimal(3), True, "4", np.timedelta64(5, "s"))]
+    [True, True, True, True, False, False]
+    """
+    return isinstance(one, (Real, np.bool_, Decimal)) and not isinstance(one, np.timedelta64)
 
 
 def as_number(what: str, given: Any, error: type[ZhiyinError] = DataError) -> float:
@@ -24,12 +35,13 @@ def as_number(what: str, given: Any, error: type[ZhiyinError] = DataError) -> fl
     Raises:
         ZhiyinError: of that class, if it is none.
     """
-    if not isinstance(given, (str, bytes)):
-        try:
-            return float(given)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise error(f"{what} is {_shown(given)}; a number is expected")
+    one = given.item() if isinstance(given, np.ndarray) and given.ndim == 0 else given
+    if not is_real(one):
+        raise error(f"{what} is {_shown(given)}; a number is expected")
+    try:
+        return float(one)
+    except OverflowError as cause:
+        raise error(f"{what} is {_shown(given)}; a number below {np.finfo(np.float64).max:g} is expected") from cause
 
 
 def as_numbers(what: str, given: Any, error: type[ZhiyinError] = DataError) -> AnyArray:
@@ -46,16 +58,16 @@ def as_numbers(what: str, given: Any, error: type[ZhiyinError] = DataError) -> A
     Raises:
         ZhiyinError: of that class, if some are none, or lists are not of one length.
     """
+    wrong = f"{what}: {_shown(given)} came; numbers are expected, as an array or as lists of one length"
     try:
         found = np.asarray(given)
-        texts = found.dtype.kind in "USMm" or (
-            found.dtype == object and any(isinstance(one, (str, bytes)) for one in found.flat)
-        )
-        if not texts:
-            return np.asarray(found, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise error(f"{what}: {_shown(given)} came; numbers are expected, as an array or as lists of one length")
+        if found.dtype == object and all(one is None or is_real(one) for one in found.flat):
+            return found.astype(np.float64)
+    except (ValueError, OverflowError) as cause:
+        raise error(wrong) from cause
+    if found.dtype.kind not in "biuf":
+        raise error(wrong)
+    return found.astype(np.float64)
 
 
 def _shown(given: Any) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +15,7 @@ from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import DataError
 from zhiyin.ranking import features
+from zhiyin.ranking._given import is_real
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
@@ -169,7 +168,7 @@ def _numbers(column: AnyArray) -> AnyArray | None:
     if column.dtype.kind != "O":
         return None if column.dtype.kind in "US" else column.astype(np.float32)
     known = np.array([one is not None for one in column], bool)
-    if not known.any() or not all(isinstance(one, (Real, np.bool_, Decimal)) for one in column[known]):
+    if not known.any() or not all(is_real(one) for one in column[known]):
         return None
     found = np.full(len(column), np.nan, np.float32)
     found[known] = [float(one) for one in column[known]]
