@@ -17,7 +17,7 @@ def test_a_number_is_one_whatever_its_type(given: Any) -> None:
     "given", ["3", b"3", bytearray(b"3"), np.array("3"), None, [3], 10**400, np.timedelta64(3, "s")]
 )
 def test_what_is_no_number_is_refused(given: Any) -> None:
-    with pytest.raises(ConfigError, match="it is .*; a number .*is expected"):
+    with pytest.raises(ConfigError, match=r"it is .*; a number .*is expected"):
         as_number("it", given, ConfigError)
 
 
@@ -40,5 +40,5 @@ def test_numbers_are_read_with_gaps() -> None:
     ],
 )
 def test_what_are_no_numbers_are_refused(given: Any) -> None:
-    with pytest.raises(DataError, match="they: .* came; numbers are expected"):
+    with pytest.raises(DataError, match=r"they: .* came; numbers are expected"):
         as_numbers("they", given)

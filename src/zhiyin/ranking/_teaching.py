@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,9 @@ from zhiyin.ranking._cells import aligned
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled
+from zhiyin.ranking.lists import hide_seen
 from zhiyin.ranking.pipeline_config import Source
-from zhiyin.ranking.rankers.base import Rows
+from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases, Split
 from zhiyin.splitting.global_time import GlobalTime
@@ -51,6 +52,41 @@ def cuts_of(train: Dataset, share: float, max_history: int, run: Run) -> Iterato
     for seed in run.generator("pipeline: cuts").integers(2**31, size=max(1, round(1 / share))):
         held = UserHoldout(test_share=share, validation_share=min(0.05, share / 2), minimum_events=2, seed=int(seed))
         yield held.split(train)
+
+
+def found_blind(pipeline: Pipeline, cases: Cases, run: Run) -> Rows:
+    """The candidates of cases and whether they were what followed; cases of which none was are left out."""
+    parts, step = [], pipeline._rows(run)
+    for start in range(0, len(cases), step):
+        some = cases.take(np.arange(start, min(len(cases), start + step)))
+        free = pipeline.rules.lets(some.queries, pipeline.n_items, past=True)
+        if pipeline.config.repeats == "exclude":
+            hide_seen(free, some.queries)
+        rows = followed(pipeline, pipeline._retrieved(some.queries, free), some)
+        parts += [] if rows is None else [rows]
+    if not parts:
+        rules = f", or loosen the rules ({', '.join(pipeline.rules.labels)})" if pipeline.rules else ""
+        raise DataError(
+            f"the retrievers find none of what the ranker is to learn from, in {len(cases):,} cases; raise their "
+            f"quotas, or `share` for more cases{rules}"
+        )
+    return Rows.join(parts)
+
+
+def taught(made: Ranker, parts: Sequence[tuple[Rows, Rows]], who: str, run: Run) -> Ranker:
+    """The ranker, taught by the rows of each cut.
+
+    One that reads histories has vectors of the last cut's retriever, which knows those who are asked in others.
+    """
+    rows = Rows.join([one[0] for one in parts])
+    held = parts[-1][1] if made.reads_histories else Rows.join([one[1] for one in parts])
+    try:
+        return made.fit(rows, held, run)
+    except DataError as error:
+        raise DataError(
+            f"{who}: {len(rows):,} candidates are there to learn from, {rows.label.sum():,.0f} of which "
+            f"were what followed; {error}"
+        ) from None
 
 
 def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None:

@@ -17,7 +17,6 @@ Features are those of the moment of each query, in training as in serving (see `
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -44,11 +43,12 @@ from zhiyin.ranking._teaching import (
     cuts_of,
     drawn,
     finite,
-    followed,
+    found_blind,
     latest,
     renumbered,
     retriever,
     scored,
+    taught,
     timed,
 )
 from zhiyin.ranking.candidates import Candidates
@@ -64,7 +64,7 @@ from zhiyin.ranking.table import Features, FeaturesConfig
 from zhiyin.ranking.value import Value
 from zhiyin.retrieval.exact import NOTHING, SCORE_BYTES, top_k
 from zhiyin.run import Run
-from zhiyin.splitting.base import Cases, Split
+from zhiyin.splitting.base import Split
 
 __all__ = ["Pipeline", "PipelineConfig", "RankerChoice", "ReRankerChoice", "Source"]
 
@@ -121,7 +121,7 @@ class Pipeline(Recommender):
             self.value.fit(train.item_table, choice.foretold)
         self.rerankers = [one.made().fit(train, run) for one in own.rerankers]
         parts = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
-        self.ranker = self._taught(self._shown(choice), parts, run)
+        self.ranker = taught(self._shown(choice), parts, self.name, run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features), self.features.categories)
         anew = [retriever(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
@@ -146,7 +146,7 @@ class Pipeline(Recommender):
         now = asked.queries.now
         order = np.arange(len(asked)) if now is None else np.argsort(now, kind="stable")
         last = max(1, len(order) // 5)
-        rows = self._found(asked.take(order[:-last]), run), self._found(asked.take(order[-last:]), run)
+        rows = found_blind(self, asked.take(order[:-last]), run), found_blind(self, asked.take(order[-last:]), run)
         found = float(rows[0].label.sum() + rows[1].label.sum()) / max(1, asked.targets.n_events)
         logger.info("retrievers find %.0f%% of what is asked for", 100 * found)
         return rows
@@ -166,39 +166,6 @@ class Pipeline(Recommender):
         for one in self.retrievers:
             one.items = self.items
         self.__dict__["threaded"] = all(one.threaded for one in self.retrievers)  # a class variable of other models
-
-    def _taught(self, made: Ranker, parts: Sequence[tuple[Rows, Rows]], run: Run) -> Ranker:
-        """The ranker, taught by the rows of each cut.
-
-        One that reads histories has vectors of the last cut's retriever, which knows those who are asked in others.
-        """
-        rows = Rows.join([one[0] for one in parts])
-        held = parts[-1][1] if made.reads_histories else Rows.join([one[1] for one in parts])
-        try:
-            return made.fit(rows, held, run)
-        except DataError as error:
-            raise DataError(
-                f"{self.name}: {len(rows):,} candidates are there to learn from, {rows.label.sum():,.0f} of which "
-                f"were what followed; {error}"
-            ) from None
-
-    def _found(self, cases: Cases, run: Run) -> Rows:
-        """The candidates of cases and whether they were what followed; cases of which none was are left out."""
-        parts, step = [], self._rows(run)
-        for start in range(0, len(cases), step):
-            some = cases.take(np.arange(start, min(len(cases), start + step)))
-            free = self.rules.lets(some.queries, self.n_items, past=True)
-            if self.config.repeats == "exclude":
-                hide_seen(free, some.queries)
-            rows = followed(self, self._retrieved(some.queries, free), some)
-            parts += [] if rows is None else [rows]
-        if not parts:
-            rules = f", or loosen the rules ({', '.join(self.rules.labels)})" if self.rules else ""
-            raise DataError(
-                f"the retrievers find none of what the ranker is to learn from, in {len(cases):,} cases; raise their "
-                f"quotas, or `share` for more cases{rules}"
-            )
-        return Rows.join(parts)
 
     def teach(self, shown: Labelled, run: Run | None = None) -> Self:
         """Teach the ranker anew, from what was shown and what became of it, instead of from what followed.
