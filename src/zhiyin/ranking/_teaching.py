@@ -213,9 +213,15 @@ def check_goes_on(pipeline: Pipeline, known: Dataset) -> None:
     first, last = int(time.min()), int(time.max())
     if last < until or (since is not None and first > since):
         raise DataError(
-            f"{who} was fitted on events from {since} to {until} (microseconds since 1970), and the log {known.name!r} "
-            f"has those from {first} to {last}; give the whole log until now, not only what is new"
+            f"{who} was fitted on events {_span(since, until)}, and the log {known.name!r} has those "
+            f"{_span(first, last)}; give the whole log until now, not only what is new"
         )
+
+
+def _span(first: int | None, last: int) -> str:
+    """In words, from one moment (None: not known) to another, both in microseconds since 1970."""
+    start = "" if first is None else f"from {np.datetime64(first, 'us')} "
+    return f"{start}to {np.datetime64(last, 'us')}"
 
 
 def finite(scores: AnyArray) -> FloatVector:
