@@ -559,6 +559,12 @@ class TestLine:
             straight.predict(held.features),
         )
 
+    def test_trees_stop_where_they_add_nothing_to_the_line(self) -> None:
+        """Validation rows are judged with the line, too; without it trees would go on to learn it by steps."""
+        rows, held = chosen(300, 30, (1.0,)), chosen(300, 30, (1.0,), seed=1)
+        ranker = BoostedTrees(line=True).fit(rows, held, Run(threads=1))
+        assert len(ranker.trees[0].split("Tree=")) - 1 < 60
+
     def test_it_reads_grades_and_weights(self) -> None:
         """Of two wanted candidates the one of a higher grade counts more; queries count by their weight."""
         values = np.tile([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], (400, 1)).astype(np.float32)
