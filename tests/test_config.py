@@ -3,7 +3,7 @@ from typing import Literal, Self
 import pytest
 from pydantic import model_validator
 
-from zhiyin.config import Config, Search, setting
+from zhiyin.config import Component, Config, Search, setting
 from zhiyin.errors import ConfigError
 
 
@@ -49,3 +49,12 @@ def test_settings_are_frozen_and_changed_by_copy() -> None:
     assert (first.rate, second.rate, second.mode) == (0.5, 0.1, "two")
     with pytest.raises(ValueError, match="frozen"):
         first.rate = 0.1  # type: ignore[misc]
+
+
+class Made(Component):
+    config: Example
+
+
+def test_a_component_is_shown_with_what_was_set() -> None:
+    assert repr(Made()) == "Made()"
+    assert repr(Made(rate=1, mode="one")) == "Made(rate=1.0)"

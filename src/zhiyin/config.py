@@ -88,6 +88,10 @@ class Component:
             raise ConfigError(f"{self.name} takes a {wanted.__name__}, a {type(config).__name__} came")
         self.config = wanted.read(options, self.name) if config is None else config
 
+    def __repr__(self) -> str:
+        changed = self.config.model_dump(mode="json", exclude_defaults=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
     @classmethod
     def settings(cls) -> type[Config]:
         """The class of its settings."""

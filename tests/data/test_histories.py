@@ -43,3 +43,7 @@ def test_a_matrix_sums_repeats_and_leaves_the_histories_alone() -> None:
     assert histories.matrix(2).toarray().tolist() == [[2, 1], [0, 0], [0, 1]]
     assert histories.offsets.tolist() == before.tolist()
     assert as_lists(histories) == [[0, 0, 1], [], [1]]
+
+
+def test_they_are_shown_by_their_size() -> None:
+    assert repr(Histories(np.array([0, 2, 3]), np.array([1, 2, 0], np.int32))) == "Histories: 2, of 3 events (item)"

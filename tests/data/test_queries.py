@@ -128,6 +128,14 @@ def test_events_that_are_later_than_now_are_left_out_aloud(caplog: pytest.LogCap
 NOW = 1_718_000_000_000_000  # of June 2024
 
 
+def test_a_moment_before_everything_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    queries = Queries.encode([Query.of(["a"], now=0), Query.of(["a"], now=NOW)], Vocabulary(["a"]))
+    assert queries.in_unit(5, "a clock of its own") is queries
+    assert not caplog.text
+    assert queries.in_unit(NOW - 1, "it") is queries
+    assert "1 of 2 queries are asked at a moment (now) of 0, before all that it has learnt from" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("came", "message"),
     [

@@ -18,6 +18,12 @@ def told() -> Recommendations:
     )
 
 
+def test_a_few_lists_are_shown_in_words(told: Recommendations) -> None:
+    assert repr(told).splitlines() == ["Recommendations: 2 lists of 2 items at most", "  ada: c, a", "  bob: b"]
+    many = Recommendations(np.zeros((7, 1), np.int32), np.zeros((7, 1), np.float32), told.vocabulary, ("it",))
+    assert repr(many).splitlines()[-2:] == ["  4: a", "  ..."]
+
+
 class TestProvenance:
     def test_it_goes_with_its_rows(self, told: Recommendations) -> None:
         part = told.take(np.array([1]))

@@ -46,6 +46,9 @@ def test_the_people_of_an_arm_stand_for_all() -> None:
         ([0, 1], [0, 1], np.array([0.5, 1.0]), "propensity 1 came in row 1"),
         ([0, 1], [0, 1], np.array([np.nan, 0.5]), "propensity nan came in row 0"),
         ([0, 1, 2], [0, 1, 0], 0.5, "came for 2 arms"),
+        (["0", "1"], [0, 1], None, r"arm: \['0', '1'\] came; numbers are expected"),
+        ([0, 1], ["no", "yes"], None, "outcome: .* came; numbers are expected"),
+        ([0, 1], [0, 1], "half", "propensity: the text 'half' came; numbers are expected"),
     ],
 )
 def test_what_is_no_trial_is_refused(arm: Any, outcome: Any, propensity: Any, message: str) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,15 @@ def test_a_cut_outside_the_log_is_refused() -> None:
     for date in ("1960-01-01", "2960-01-01"):
         with pytest.raises(DataError, match=r"0 training events|0 of 0 test cases"):
             GlobalTime(date=date).split(random_log())
+
+
+@pytest.mark.parametrize("options", [{"date": 1_718_000_000}, {"date": "2024-06-10", "validation_date": 1_717_000_000}])
+def test_dates_of_another_unit_are_refused(options: dict[str, Any]) -> None:
+    log = random_log()
+    assert log.histories.time is not None
+    today = replace(log.histories, time=log.histories.time + moment("2024-06-01"))
+    with pytest.raises(DataError, match=r"date came as 171.*000, which is of the year 1970 .* look like seconds"):
+        GlobalTime(**options).split(log.with_histories(today))
 
 
 def test_moments_of_years_before_1970_and_of_zones() -> None:

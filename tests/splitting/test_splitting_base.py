@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,3 +49,14 @@ def test_every_order_of_a_tie_is_drawn_sometimes() -> None:
     data = random_log().with_histories(Histories.of_lengths([3, *[0] * 59], **histories.columns()))
     orders = {tuple(break_ties(data, "shuffle", seed).histories.item.tolist()) for seed in range(60)}
     assert len(orders) == 6
+
+
+def test_a_split_is_shown_by_its_sizes() -> None:
+    split = splitting.get("leave_last_out")().split(random_log())
+    train, test = split.train.n_events, len(split.test)
+    shown = repr(split)
+    assert shown.startswith("Split by leave_last_out: train Dataset")
+    assert f"{train:,} events; validation Cases: " in shown
+    assert shown.endswith(f"; test Cases: {test:,}, of {split.test.targets.n_events:,} targets")
+    assert repr(split.test.queries) == f"Queries: {test:,}, of {split.test.queries.histories.n_events:,} events"
+    assert "; no validation; " in repr(replace(split, validation=None))

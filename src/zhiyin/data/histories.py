@@ -54,6 +54,9 @@ class Histories:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __repr__(self) -> str:
+        return f"Histories: {len(self):,}, of {self.n_events:,} events ({', '.join(self.columns())})"
+
     @property
     def n_events(self) -> int:
         """The number of events of all histories together."""

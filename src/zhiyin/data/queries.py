@@ -114,6 +114,9 @@ class Queries:
     def __len__(self) -> int:
         return len(self.histories)
 
+    def __repr__(self) -> str:
+        return f"Queries: {len(self):,}, of {self.histories.n_events:,} events"
+
     @classmethod
     def encode(
         cls,
@@ -221,6 +224,12 @@ class Queries:
         """
         for name, moments in (("now", self.now), ("times", self.histories.time)):
             check_unit(name, moments, first, f"{who} has learnt from events")
+        if self.now is not None and first is not None and first >= PLAUSIBLE[0] and (early := self.now <= 0).any():
+            logger.warning(
+                "%d of %d queries are asked at a moment (now) of %d, before all that %s has learnt from, so that "
+                "nothing counts as known; leave it out where it is not known",
+                *(int(np.count_nonzero(early)), len(early), int(self.now[early][0]), who),
+            )
         return self
 
     def translate(self, items: Vocabulary) -> Queries:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+SHOWN = 5
+"""Lists that are written out where many are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -65,6 +68,13 @@ class Recommendations:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __repr__(self) -> str:
+        lines = [f"Recommendations: {len(self):,} lists of {self.k} items at most"]
+        for row in range(min(len(self), SHOWN)):
+            whose = row if self.users is None else self.users[row]
+            lines.append(f"  {whose}: {', '.join(self.ids(row))}")
+        return "\n".join([*lines, "  ..."] if len(self) > SHOWN else lines)
 
     @property
     def k(self) -> int:

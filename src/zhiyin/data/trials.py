@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zhiyin._numbers import as_numbers
 from zhiyin.arrays import AnyArray, DoubleVector, IntVector
 from zhiyin.data.exposures import checked
 from zhiyin.errors import DataError
@@ -65,15 +66,15 @@ class Trial:
                 is no other; None for a trial by lot, in which everybody has the same chances: the parts that were seen.
 
         Raises:
-            DataError: as the class; or one number for several arms.
+            DataError: as the class; or one number for several arms, or what is no number.
         """
-        numbers = np.asarray(arm, np.float64)
+        numbers = as_numbers("arm", arm)
         if numbers.ndim != 1:
             raise DataError(f"arms of shape {numbers.shape} came; (n,) is expected, one for each person")
         whole = (numbers >= 0) & (numbers == np.round(numbers))
         checked("arm", numbers, whole, "0 for nothing or a whole number from 1 for what was given")
         given = numbers.astype(np.int32)
-        return cls(given, np.asarray(outcome, np.float64), _chances(given, propensity))
+        return cls(given, as_numbers("outcome", outcome), _chances(given, propensity))
 
     @property
     def counts(self) -> AnyArray:
@@ -106,7 +107,7 @@ def _chances(arm: IntVector, propensity: AnyArray | float | None) -> DoubleVecto
     if propensity is None:
         parts = np.bincount(arm) / max(1, len(arm))
         return np.asarray(parts[arm], np.float64)
-    chance = np.asarray(propensity, np.float64)
+    chance = as_numbers("propensity", propensity)
     if chance.ndim:
         return chance
     if len(arm) and arm.max() > 1:

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
+from zhiyin._numbers import as_number, as_numbers
 from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector, LongVector
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.ranking._given import as_number, as_numbers
 
 ROUNDING = 1e-12
 """A sum of costs may pass the budget by this part of it, as sums are rounded."""

@@ -26,9 +26,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from zhiyin._numbers import as_number, as_numbers
 from zhiyin.arrays import AnyArray, DoubleVector
 from zhiyin.errors import ConfigError, DataError, unknown
-from zhiyin.ranking._given import as_number, as_numbers
 
 FORMAT = 1
 

@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from zhiyin._numbers import is_real
 from zhiyin.arrays import AnyArray, BoolVector, FloatMatrix, IntMatrix, IntVector, LongVector, offsets_of
 from zhiyin.config import Config, setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.errors import DataError
 from zhiyin.ranking import features
-from zhiyin.ranking._given import is_real
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family

@@ -29,6 +29,9 @@ class Cases:
     def __len__(self) -> int:
         return len(self.queries)
 
+    def __repr__(self) -> str:
+        return f"Cases: {len(self):,}, of {self.targets.n_events:,} targets"
+
     def take(self, rows: Any) -> Cases:
         """Some of the cases, in the order of `rows` (numbers, or a mask of all)."""
         return Cases(self.queries.take(rows), self.targets.take(rows))
@@ -86,6 +89,10 @@ class Split:
     development: Dataset
     test: Cases
     facts: Facts
+
+    def __repr__(self) -> str:
+        held = "no validation" if self.validation is None else f"validation {self.validation!r}"
+        return f"Split by {self.name}: train {self.train!r}; {held}; test {self.test!r}"
 
 
 class SplitterConfig(Config):

@@ -25,7 +25,7 @@ from zhiyin.arrays import BoolVector, LongVector
 from zhiyin.config import setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
-from zhiyin.data.queries import Queries
+from zhiyin.data.queries import Queries, check_unit
 from zhiyin.errors import ConfigError
 from zhiyin.splitting.base import Cases, Parts, Split, Splitter, SplitterConfig, cases_of, moments, opens
 
@@ -91,7 +91,7 @@ class GlobalTime(Splitter):
     `cold_users=drop` those queries are left out and counted.
 
     Raises:
-        DataError: times are not known.
+        DataError: times are not known, or a date is of another unit than microseconds.
         ConfigError: the validation cut is not before the test cut.
     """
 
@@ -99,6 +99,9 @@ class GlobalTime(Splitter):
 
     def _split(self, dataset: Dataset) -> Parts:
         time = _times(dataset, self.name)
+        for name in ("date", "validation_date"):
+            if (date := getattr(self.config, name)) is not None:
+                check_unit(name, np.array([moment(date)]), int(time.min()), f"{dataset.name!r} has events")
         cut = self._cut(time)
         before = time < cut
         development = dataset.keep(before)

@@ -21,11 +21,11 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from zhiyin._numbers import as_numbers
 from zhiyin.arrays import AnyArray, DoubleVector, IntVector
 from zhiyin.config import Component, Config, setting
 from zhiyin.data.trials import Trial
 from zhiyin.errors import DataError, NotFittedError
-from zhiyin.ranking._given import as_numbers
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.table import FeatureTable, check_table
 from zhiyin.ranking.uplift._crossed import Crossed, Learner, folds_of, some_of

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from zhiyin._numbers import as_number, as_numbers
 from zhiyin.errors import ConfigError, DataError
-from zhiyin.ranking._given import as_number, as_numbers
 
 
 @pytest.mark.parametrize("given", [3, 3.0, np.float32(3), np.array(3), Decimal(3)])
