@@ -2,6 +2,8 @@
 
     python benchmarks/two_stage.py --data FOLDER [--sets movielens-1m ...] [--seeds 0 1 2]
 
+What each run found for each case lies in `results/two_stage`; several may run at once.
+
 "movielens-1m": global time, each event of the last tenth asked for at its own moment with all earlier ones as history
 (20,000 of them at most, drawn once); one event of each pair, 5-core. "retailrocket-filtered": this log has neither
 times nor an order, so people are held out (three tenths; of what they did four fifths are told by random), events of
@@ -9,18 +11,17 @@ all kinds. All items are ranked, those of the history left out. The best single 
 pipeline, as they learnt there from all that is before the cut; `ease` and `item_knn` have been tuned for no set.
 "movielens-1m, with sequences" adds a sequence model that is told the times, and which is the best alone;
 "movielens-latest-small" is cut as the first set is, and has one too (settings of `sequences_time.py`). A sequence model
-learns for as many epochs as were best on the part that the pipeline holds back for its ranker. Where the order of
-events is known, `transitions` are among the features, and trees begin on a line; both were chosen by the validation
-part of "movielens-1m". "pipeline, counting on" is the same one whose features count all events before each moment
-(`Pipeline.refresh`), those after the cut too, as counters of a service do; nothing has learnt from them. The gain is
-tested on the mean over seeds, in pairs, by 10,000 flips of signs.
+learns for as many epochs as were best on the part that the pipeline holds back for its ranker. "without transitions"
+and "trees alone" lack what its name says. "pipeline, counting on" is the same one whose features count all events
+before each moment (`Pipeline.refresh`), those after the cut too, as counters of a service do; nothing has learnt from
+them. The gain is tested on the mean over seeds, in pairs, by 10,000 flips of signs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +47,21 @@ CASES = 20_000
 SEQUENCE = {**LEARNT, **TIMES, **NARROW, "dropout": 0.5, "temperature": 0.07, "loss": "softmax"}
 SIMPLE = ("ease:150", "item_knn:150", "popularity:50")
 LARGE = {**SEQUENCE, "dropout": 0.2, "epochs": 16, "patience": 3}
-IN_ORDER = {
-    "features": [*DEFAULT, "transitions"],
-    "ranker": {"ranker": "boosted_trees", "settings": {"line": True}},
-}
+UNORDERED = [name for name in DEFAULT if name != "transitions"]
+TREES = {"ranker": "boosted_trees", "settings": {"line": False}}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "movielens-1m": {"sources": list(SIMPLE), **IN_ORDER},
-    "movielens-1m, with sequences": {
-        "sources": [{"model": "zhiyin", "quota": 150, "settings": LARGE}, *SIMPLE],
-        **IN_ORDER,
+    "movielens-1m": {"sources": list(SIMPLE)},
+    "movielens-1m, without transitions": {"sources": list(SIMPLE), "features": UNORDERED},
+    "movielens-1m, without transitions, trees alone": {
+        "sources": list(SIMPLE),
+        "features": UNORDERED,
+        "ranker": TREES,
     },
-    "movielens-latest-small": {
-        "sources": [{"model": "zhiyin", "quota": 150, "settings": SEQUENCE}, *SIMPLE],
-        **IN_ORDER,
-    },
+    "movielens-1m, with sequences": {"sources": [{"model": "zhiyin", "quota": 150, "settings": LARGE}, *SIMPLE]},
+    "movielens-latest-small": {"sources": [{"model": "zhiyin", "quota": 150, "settings": SEQUENCE}, *SIMPLE]},
     "retailrocket-filtered": {"sources": "ease:150, item_knn:150, user_knn:150, popularity:50"},
 }
+FOUND = RESULTS / "two_stage"
 
 
 def cut(name: str, folder: Path) -> Split:
@@ -83,58 +83,78 @@ def asked(cases: Cases) -> Cases:
     return cases.take(np.sort(np.random.default_rng(0).choice(len(cases), CASES, replace=False)))
 
 
-def measured(name: str, folder: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
-    """After each seed, the mean of each metric for the pipeline and each retriever, and the gain over the best one."""
+def measured(name: str, folder: Path, seed: int) -> None:
+    """Keep what each metric is for each case, of the pipeline and each retriever."""
     split = cut(name, folder)
     cases, world = asked(split.test), world_of(split.development)
-    found: dict[str, dict[str, list[Any]]] = {}
-    pipelines: list[tuple[float, Pipeline]] = []
-    for seed in seeds:
-        run = Run(seed=seed, threads=1)
-        with clock() as spent:
-            pipeline = Pipeline(**SETTINGS[name]).fit(split.development, run=run)
-        pipelines.append((spent.cpu, pipeline))
-        labels = [one.model for one in pipeline.config.sources]
-        made: dict[str, Any] = {PIPELINE: pipeline, **dict(zip(labels, pipeline.retrievers, strict=True))}
-        if split.development.clock == "time":
-            made[COUNTING] = pipeline
-        for label, model in made.items():
-            if label == COUNTING:
-                pipeline.refresh(whole(name, folder), run)
-            samples = evaluate(model, cases, METRICS, world, run=run).samples
-            for metric in METRICS:
-                found.setdefault(label, {}).setdefault(metric, []).append(samples[metric].total)
-        print(name, seed, {label: float(np.mean(one["ndcg@10"][-1])) for label, one in found.items()}, flush=True)
-        yield _summary(found, len(cases)) | {
-            "fit cpu": [cpu for cpu, _ in pipelines],
-            "epochs": [_epochs(one) for _, one in pipelines],
-            "trees": [len(one.ranker.trees[0].split("Tree=")) - 1 for _, one in pipelines],
-            "importance": dict(list(pipelines[0][1].ranker.importance().items())[:12]),
-        }
-
-
-def _epochs(pipeline: Pipeline) -> int | None:
-    return next((one.config.epochs for one in pipeline.retrievers if hasattr(one, "trained")), None)
-
-
-def _summary(found: dict[str, dict[str, list[Any]]], n_cases: int) -> dict[str, Any]:
-    rows = {label: {metric: _told(np.stack(one[metric])) for metric in METRICS} for label, one in found.items()}
-    singles = [label for label in rows if label not in (PIPELINE, COUNTING)]
-    best = max(singles, key=lambda label: rows[label]["ndcg@10"]["value"])
-    base = rows[best]["ndcg@10"]["value"]
-    gains = {}
-    for label in (one for one in (PIPELINE, COUNTING) if one in rows):
-        gain = np.mean(found[label]["ndcg@10"], 0) - np.mean(found[best]["ndcg@10"], 0)
-        low, high = interval(bootstrap([Sample(gain, np.ones(len(gain)))])[:, 0])
-        tested = {"value": gain.mean() / base, "low": low / base, "high": high / base}
-        gains[label] = tested | {"p": float(sign_flip(gain[:, None])[0])}
-    return {
-        "rows": rows,
-        "best single": best,
-        "gains": gains,
-        "cases": n_cases,
-        "seeds": len(found[PIPELINE]["ndcg@10"]),
+    run = Run(seed=seed, threads=1)
+    with clock() as spent:
+        pipeline = Pipeline(**SETTINGS[name]).fit(split.development, run=run)
+    labels = [one.model for one in pipeline.config.sources]
+    made: dict[str, Any] = {PIPELINE: pipeline, **dict(zip(labels, pipeline.retrievers, strict=True))}
+    if split.development.clock == "time":
+        made[COUNTING] = pipeline
+    found: dict[str, np.ndarray] = {}
+    for label, model in made.items():
+        if label == COUNTING:
+            pipeline.refresh(whole(name, folder), run)
+        samples = evaluate(model, cases, METRICS, world, run=run).samples
+        found |= {f"{label}/{metric}": samples[metric].total.astype(np.float32) for metric in METRICS}
+        print(name, seed, label, float(found[f"{label}/{METRICS[0]}"].mean()), flush=True)
+    facts = {
+        "fit cpu": spent.cpu,
+        "epochs": next((one.config.epochs for one in pipeline.retrievers if hasattr(one, "trained")), None),
+        "trees": len(pipeline.ranker.trees[0].split("Tree=")) - 1,
+        "importance": dict(list(pipeline.ranker.importance().items())[:12]),
     }
+    FOUND.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(_file(name, seed), settings=_settings(name), facts=json.dumps(facts), **found)
+
+
+def _settings(name: str) -> str:
+    """All of them, as text."""
+    return json.dumps(Pipeline(**SETTINGS[name]).config.model_dump(mode="json"), sort_keys=True)
+
+
+def _file(name: str, seed: int) -> Path:
+    return FOUND / f"{re.sub('[^a-z0-9]+', '-', name)}-{seed}.npz"
+
+
+def _is_there(name: str, seed: int) -> bool:
+    """Whether a file keeps what was found with the settings of today."""
+    file = _file(name, seed)
+    return file.is_file() and str(np.load(file)["settings"]) == _settings(name)
+
+
+def summary(name: str) -> dict[str, Any] | None:
+    """The mean of each metric for the pipeline and each retriever, and the gain over the best one; None of nothing."""
+    kept = [dict(np.load(_file(name, seed))) for seed in range(10) if _is_there(name, seed)]
+    if not kept:
+        return None
+    labels = list(dict.fromkeys(key.rpartition("/")[0] for key in kept[0] if "/" in key))
+    found = {
+        label: {metric: np.stack([one[f"{label}/{metric}"] for one in kept]).astype(np.float64) for metric in METRICS}
+        for label in labels
+    }
+    rows = {label: {metric: _told(one[metric]) for metric in METRICS} for label, one in found.items()}
+    best = max((one for one in rows if one not in (PIPELINE, COUNTING)), key=lambda one: rows[one]["ndcg@10"]["value"])
+    gains = {
+        label: _gain(found[label]["ndcg@10"].mean(0), found[best]["ndcg@10"].mean(0))
+        for label in (PIPELINE, COUNTING)
+        if label in found
+    }
+    facts = [json.loads(str(one["facts"])) for one in kept]
+    told = {fact: [one[fact] for one in facts] for fact in ("fit cpu", "epochs", "trees")}
+    size = {"cases": len(kept[0][f"{PIPELINE}/{METRICS[0]}"]), "seeds": len(kept)}
+    return {"rows": rows, "best single": best, "gains": gains, **size, **told, "importance": facts[0]["importance"]}
+
+
+def _gain(of_each: np.ndarray, beside: np.ndarray) -> dict[str, float]:
+    """The mean gain as a part of what it is beside, and how sure it is."""
+    gain, base = of_each - beside, beside.mean()
+    low, high = interval(bootstrap([Sample(gain, np.ones(len(gain)))])[:, 0])
+    p = float(sign_flip(gain[:, None])[0])
+    return {"value": gain.mean() / base, "low": low / base, "high": high / base, "p": p}
 
 
 def _told(values: np.ndarray) -> dict[str, Any]:
@@ -149,16 +169,14 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(SETTINGS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     chosen = parser.parse_args()
-    protocol = " ".join((__doc__ or "").split("\n\n", 2)[2].split())
+    protocol = " ".join((__doc__ or "").split("\n\n", 3)[3].split())
     for name in chosen.sets:
-        for found in measured(name, chosen.data, chosen.seeds):
-            file = RESULTS / "two_stage.json"
-            kept = json.loads(file.read_text(encoding="utf-8"))["sets"] if file.is_file() else {}
-            sets = kept | {name: found}
-            write_results(
-                "two_stage", {"protocol": protocol, "sets": {one: sets[one] for one in SETTINGS if one in sets}}
-            )
-            print(name, json.dumps(found["gains"]), flush=True)
+        for seed in chosen.seeds:
+            if not _is_there(name, seed):
+                measured(name, chosen.data, seed)
+        sets = {one: told for one in SETTINGS if (told := summary(one)) is not None}
+        write_results("two_stage", {"protocol": protocol, "sets": sets})
+        print(name, json.dumps(sets[name]["gains"]), flush=True)
 
 
 if __name__ == "__main__":

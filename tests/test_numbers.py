@@ -14,7 +14,7 @@ def test_a_number_is_one_whatever_its_type(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["3", b"3", bytearray(b"3"), np.array("3"), None, [3], 10**400, np.timedelta64(3, "s")]
+    "given", ["3", b"3", bytearray(b"3"), np.array("3"), None, [3], 10**400, Decimal("sNaN"), np.timedelta64(3, "s")]
 )
 def test_what_is_no_number_is_refused(given: Any) -> None:
     with pytest.raises(ConfigError, match=r"it is .*; a number .*is expected"):
@@ -36,6 +36,7 @@ def test_numbers_are_read_with_gaps() -> None:
         np.array([np.datetime64("2020-01-01")], object),
         [[1], [1, 2]],
         [10**400],
+        [Decimal("sNaN")],
         {"a": 1},
     ],
 )

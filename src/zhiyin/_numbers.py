@@ -40,7 +40,7 @@ def as_number(what: str, given: Any, error: type[ZhiyinError] = DataError) -> fl
         raise error(f"{what} is {_shown(given)}; a number is expected")
     try:
         return float(one)
-    except OverflowError as cause:
+    except (OverflowError, ValueError) as cause:  # the second of a signalling NaN
         raise error(f"{what} is {_shown(given)}; a number below {np.finfo(np.float64).max:g} is expected") from cause
 
 

@@ -136,6 +136,15 @@ def test_a_moment_before_everything_is_said_aloud(caplog: pytest.LogCaptureFixtu
     assert "1 of 2 queries are asked at a moment (now) of 0, before all that it has learnt from" in caplog.text
 
 
+def test_a_query_of_no_moment_is_not_asked_before_everything(caplog: pytest.LogCaptureFixture) -> None:
+    items = Vocabulary(["a"])
+    known, unknown, zero = Query.of(["a"], now=NOW), Query.of(["a"]), Query.of(["a"], now=0)
+    Queries.encode([known, unknown], items).in_unit(NOW - 1, "it")
+    assert not caplog.text
+    Queries.encode([known, unknown, zero], items).in_unit(NOW - 1, "it")
+    assert "1 of 3 queries are asked at a moment (now) of 0, " in caplog.text
+
+
 @pytest.mark.parametrize(
     ("came", "message"),
     [

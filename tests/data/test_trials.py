@@ -34,7 +34,11 @@ def test_the_people_of_an_arm_stand_for_all() -> None:
         ([], [], None, "no people came"),
         ([0, 0], [0, 1], None, "arm 1 has nobody"),
         ([1, 1], [0, 1], None, "arm 0 has nobody"),
-        ([0, 2], [0, 1], None, "arm 1 has nobody"),
+        ([0, 2, 2], [0, 1, 1], None, "arm 1 has nobody"),
+        ([0, 2], [0, 1], None, "arm 2 came in row 1 .* without a gap, so each is below the number of people, 2"),
+        ([0, 300_000_000], [0, 1], None, r"arm 3e\+08 came in row 1"),
+        ([0, 3e9], [0, 1], 0.5, r"arm 3e\+09 came in row 1"),
+        ([0, np.inf], [0, 1], None, "arm inf came in row 1"),
         ([0, 1.5], [0, 1], None, "arm 1.5 came in row 1"),
         ([0, -1], [0, 1], None, "arm -1 came in row 1"),
         ([0, np.nan], [0, 1], None, "arm nan came in row 1"),
@@ -54,3 +58,10 @@ def test_the_people_of_an_arm_stand_for_all() -> None:
 def test_what_is_no_trial_is_refused(arm: Any, outcome: Any, propensity: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Trial.of(arm, outcome, propensity)
+
+
+def test_one_that_is_built_by_hand_is_looked_at_too() -> None:
+    half = np.full(2, 0.5)
+    for arm in ([0, 300_000_000], [0, -1]):
+        with pytest.raises(DataError, match="arms are numbered without a gap"):
+            Trial(np.array(arm, np.int32), half, half)

@@ -19,7 +19,7 @@ from zhiyin.ranking.table import DEFAULT, Features, FeatureTable
 from zhiyin.splitting import GlobalTime
 
 DAY = 86_400_000_000
-OF_ANY = (*DEFAULT, "transitions")
+OF_ANY = DEFAULT
 """Families for which any data will do."""
 
 
@@ -88,6 +88,7 @@ def test_a_query_that_says_less_has_the_same_columns(family: str, world: Dataset
 def test_a_query_that_a_person_writes_has_the_features_of_the_same_case(world: Dataset, asked: Candidates) -> None:
     made = Features().fit(world)
     offline = made.table(asked)
+    assert "times it followed the last item" in offline.names
     past = asked.queries.histories
     assert past.time is not None
     assert past.value is not None
@@ -111,6 +112,16 @@ def test_a_query_that_a_person_writes_has_the_features_of_the_same_case(world: D
         online = made.table(Candidates(encoded, np.array([0, len(items)]), items, scores))
         assert online.names == offline.names
         np.testing.assert_array_equal(online.values, offline.values[part])
+
+
+def test_a_log_of_which_less_can_be_told_is_no_newer_one(world: Dataset) -> None:
+    """Without times there are no windows, and a ranker has learnt from what is in them."""
+    made = Features(families="popularity").fit(world)
+    before = made.families
+    untimed = Dataset.of(world.histories.without("time"), world.item_table, world.user_table)
+    with pytest.raises(DataError, match="has not all that the features 'popularity' count"):
+        made.refresh(untimed)
+    assert made.families is before
 
 
 class TestPopularity:
@@ -187,13 +198,14 @@ class TestPair:
 
 class TestTransitions:
     def test_it_counts_as_a_person_would(self, world: Dataset, asked: Candidates) -> None:
-        found = columns("transitions", world, asked, steps=2, recent=3, prior=4, floor=0.01)
+        found = columns("transitions", world, asked, steps=2, recent=3, prior=4)
         past, owner = world.histories, asked.owner()
         assert past.time is not None
         for row in (0, 40, 77, len(asked) - 1):
             query = owner[row]
             now, own = asked.now()[query], asked.queries.histories.of(query)[-3:][::-1]
-            usual = (past.item[past.time < now] == asked.item[row]).mean()
+            before = past.item[past.time < now]
+            usual = ((before == asked.item[row]).sum() + 1) / (len(before) + world.n_items)
             shares, counts = [], []
             for source in own:
                 went = [
@@ -204,20 +216,25 @@ class TestTransitions:
                     if past.of(user)[at] == source and past.time[past.offsets[user] + at + ahead] < now
                 ]
                 counts.append(went.count(asked.item[row]))
-                shares.append(counts[-1] / (len(went) + 4))
+                shares.append((counts[-1] + 4 * usual) / (len(went) + 4))
             weights = 1 / np.arange(1, len(own) + 1)
-            lifts = np.log(np.array(shares) + 0.01) - np.log(usual + 0.01)
+            lifts = np.log(np.array(shares) / usual)
             assert {name: column[row] for name, column in found.items()} == pytest.approx(
                 {
                     "times it followed the last item": counts[0],
-                    "share of what followed the last item, log": np.log(shares[0] + 0.01),
+                    "share of what followed the last item, log": np.log(shares[0]),
                     "lift after the last item, log": lifts[0],
-                    "share of what followed the last 3 items, log": np.log(np.average(shares, weights=weights) + 0.01),
+                    "share of what followed the last 3 items, log": np.log(np.average(shares, weights=weights)),
                     "lift after the last 3 items, log": np.average(lifts, weights=weights),
                 },
                 rel=1e-5,
             )
         assert found["times it followed the last item"].max() > 0
+
+    def test_of_the_last_item_alone_nothing_is_told_twice(self, world: Dataset, asked: Candidates) -> None:
+        alone, more = (columns("transitions", world, asked, recent=recent) for recent in (1, 2))
+        assert len(alone) == 3
+        assert list(alone) == list(more)[:3]
 
     def test_an_item_may_follow_itself(self, world: Dataset) -> None:
         """Where things are used again and again, that is what follows most."""

@@ -1,5 +1,6 @@
 """A ranker learns from what it will be asked: as long histories, candidates that rules leave, nothing of today."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pytest
 
 from zhiyin.data.dataset import Dataset
+from zhiyin.data.histories import NO_TIME
+from zhiyin.data.queries import Queries
 from zhiyin.data.synthetic import synthetic
 from zhiyin.errors import ConfigError, DataError, NotFittedError
 from zhiyin.models import ItemKNN
@@ -124,20 +127,44 @@ def test_a_value_of_a_category_is_refused(world: Dataset) -> None:
         Pipeline(**QUICK, value="chance * `region of the person`").fit(world, run=Run(threads=1))
 
 
+def learnt(world: Dataset, features: Sequence[str] = DEFAULT) -> Pipeline:
+    """From the first three quarters of the log."""
+    assert world.histories.time is not None
+    before = world.keep(world.histories.time < np.quantile(world.histories.time, 0.75))
+    return Pipeline(**QUICK, features=features).fit(before, run=Run(threads=1))
+
+
+def latest(world: Dataset) -> Queries:
+    return GlobalTime(quantile=0.9, targets="successive").split(world).test.queries
+
+
+def pairs(queries: Queries) -> Candidates:
+    """Every item for every query."""
+    n = len(queries.items)
+    return Candidates(queries, np.arange(len(queries) + 1) * n, np.tile(np.arange(n, dtype=np.int32), len(queries)))
+
+
+def turned(world: Dataset) -> Dataset:
+    """The same log with items and users in another order, and one item more in the midst, that nobody has used."""
+    rng = np.random.default_rng(0)
+    order, users = rng.permutation(world.n_items), rng.permutation(world.n_users)
+    table = world.item_table.take(pa.array([*order[:20], None, *order[20:]]))
+    table = table.set_column(0, "item_id", table.column(0).fill_null("new"))
+    past = world.histories.take(users)
+    place = np.argsort(order)
+    past = replace(past, item=(place + (place >= 20))[past.item].astype(np.int32))
+    return Dataset(past, table, world.user_table.take(pa.array(users)), world.manifest)
+
+
 class TestRefresh:
     @pytest.fixture
     def fitted(self, world: Dataset) -> Pipeline:
-        """Learnt from the first three quarters of the log."""
-        assert world.histories.time is not None
-        before = world.keep(world.histories.time < np.quantile(world.histories.time, 0.75))
-        return Pipeline(**QUICK, features=[*DEFAULT, "transitions"]).fit(before, run=Run(threads=1))
+        return learnt(world)
 
     def test_features_count_what_happened_since(
         self, world: Dataset, fitted: Pipeline, asked: list[Candidates]
     ) -> None:
-        cases = GlobalTime(quantile=0.9, targets="successive").split(world).test
-        queries = cases.queries
-        fitted.recommend(queries, 5)
+        fitted.recommend(latest(world), 5)
         candidates = asked[-1]
         old = fitted.features.table(candidates)
         fitted.refresh(world)
@@ -147,8 +174,23 @@ class TestRefresh:
             name for at, name in enumerate(new.names) if not np.array_equal(old.values[:, at], new.values[:, at])
         }
         assert {"events of the item", "events of the item, last 7 days", "lift after the last item, log"} <= changed
-        for name in ("events of the item", "times it followed the last item", "events of the person"):
+        for name in new.names:
             np.testing.assert_allclose(new.column(name), whole.column(name), err_msg=name)
+
+    def test_another_order_of_items_and_users_changes_nothing(self, world: Dataset) -> None:
+        """Users have the ids of items here, so that links between them, which go by ids, are told too."""
+        people = world.user_table.set_column(0, "user_id", world.items.ids.slice(0, world.n_users))
+        log = Dataset(world.histories, world.item_table, people, world.manifest)
+        fitted, asked = learnt(log, [*DEFAULT, "links"]), pairs(latest(log).slice(0, 100))
+        fitted.refresh(log)
+        want = fitted.features.table(asked)
+        assert {"mutual friends", "mean value of the item", "days since the item's first event"} <= set(want.names)
+        assert {"price of the item", "interest in its categories", "region of the person"} <= set(want.names)
+        fitted.refresh(turned(log))
+        found = fitted.features.table(asked)
+        assert found.names == want.names
+        for name in want.names:
+            np.testing.assert_array_equal(found.column(name), want.column(name), err_msg=name)
 
     def test_the_past_stays_what_it_was_and_it_is_saved(self, world: Dataset, fitted: Pipeline, tmp_path: Path) -> None:
         """Queries of moments that were known at first have the lists that they had."""
@@ -159,10 +201,32 @@ class TestRefresh:
         before = fitted.recommend(early.test.queries, 5)
         fitted.refresh(world)
         again = load(fitted.save(tmp_path / "it"))
+        assert isinstance(again, Pipeline)
         np.testing.assert_array_equal(before.items, again.recommend(early.test.queries, 5).items)
-        late = GlobalTime(quantile=0.9, targets="successive").split(world).test.queries.slice(0, 1)
-        pairs = Candidates(late, np.array([0, 40]), np.arange(40, dtype=np.int32))
-        np.testing.assert_array_equal(again.features.table(pairs).values, fitted.features.table(pairs).values)
+        asked = pairs(latest(world).slice(0, 1))
+        np.testing.assert_array_equal(again.features.table(asked).values, fitted.features.table(asked).values)
+
+    def test_the_card_says_until_when_features_count(self, world: Dataset, fitted: Pipeline, tmp_path: Path) -> None:
+        assert world.histories.time is not None
+        assert "features_count_until" not in fitted.trained_on
+        fitted.refresh(world)
+        until = str(np.datetime64(int(world.histories.time.max()), "us"))
+        card = (fitted.save(tmp_path / "it") / "card.md").read_text(encoding="utf-8")
+        assert f"| features_count_until | {until} |" in card
+        assert load(tmp_path / "it").trained_on["features_count_until"] == until
+
+    def test_a_log_that_lacks_events_of_then_is_warned_of(
+        self, world: Dataset, fitted: Pipeline, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        time = world.histories.time
+        assert time is not None
+        fitted.refresh(world)
+        assert not caplog.text
+        kept = np.arange(world.n_events) % 3 > 0
+        kept[[np.argmin(time), np.argmax(time)]] = True
+        there = np.count_nonzero(kept & (time <= fitted.until[0]))
+        fitted.refresh(world.keep(kept))
+        assert f"was fitted on 4500 events, and until the last of them the log 'synthetic' has {there};" in caplog.text
 
     def test_items_count_by_their_ids(self, world: Dataset, fitted: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
         """Another order of the catalogue changes nothing, and what is new is left out."""
@@ -172,13 +236,11 @@ class TestRefresh:
         renamed = table.column("item_id").to_pylist()
         renamed[-1] = "never seen"
         table = table.set_column(table.column_names.index("item_id"), "item_id", pa.array(renamed, pa.large_string()))
-        queries = GlobalTime(quantile=0.9, targets="successive").split(world).test.queries
+        asked = pairs(latest(world).slice(0, 1))
         fitted.refresh(world)
-        counts = fitted.features.table(
-            Candidates(queries.slice(0, 1), np.array([0, 40]), np.arange(40, dtype=np.int32))
-        )
+        counts = fitted.features.table(asked)
         fitted.refresh(Dataset(past, table, world.user_table, world.manifest))
-        again = fitted.features.table(Candidates(queries.slice(0, 1), np.array([0, 40]), np.arange(40, dtype=np.int32)))
+        again = fitted.features.table(asked)
         one, two = counts.column("events of the item"), again.column("events of the item")
         np.testing.assert_array_equal(one[1:], two[1:])  # item 0 is the one that was renamed
         assert one[0] > two[0] == 0
@@ -193,6 +255,11 @@ class TestRefresh:
         for part in (time > np.quantile(time, 0.9), time < np.quantile(time, 0.5)):
             with pytest.raises(DataError, match="give the whole log until now, not only what is new"):
                 fitted.refresh(world.keep(part))
+        late = world.histories.keep(time > np.quantile(time, 0.1))
+        assert late.time is not None
+        late.time[0] = NO_TIME  # of which nothing is known, so that it is not the first one
+        with pytest.raises(DataError, match=r"has those from \d.* give the whole log until now"):
+            fitted.refresh(Dataset(late, world.item_table, world.user_table, world.manifest))
         seconds = replace(world.histories, time=time // 1_000_000)
         with pytest.raises(DataError, match=r"times of the log came as .* multiply them by 1,000,000"):
             fitted.refresh(Dataset(seconds, world.item_table, world.user_table, world.manifest))

@@ -580,6 +580,73 @@ class TestLine:
         assert alone[0, 0] > 1
         assert alone[0, 1] == pytest.approx(0, abs=1e-6)  # the rows that it tells apart do not count
 
+    def test_many_wanted_ones_do_not_make_it_flat(self) -> None:
+        """Twenty of 300 are chosen, one after the other: of the others few are drawn, and each stands for several."""
+        rng = np.random.default_rng(0)
+        values = rng.normal(size=(400, 300))
+        values = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
+        chance = np.exp(values) / np.exp(values).sum(1, keepdims=True)
+        label = np.stack([np.bincount(rng.choice(300, 20, p=one), minlength=300) for one in chance]).ravel()
+        table = FeatureTable(("it",), values.reshape(-1, 1).astype(np.float32), {}, offsets_of(np.full(400, 300)))
+        line = learn_line(table, label.astype(np.float64), rng)
+        assert line[0, 0] == pytest.approx(1, abs=0.06)  # 0.74 where each stands for itself
+
+    def test_lists_of_one_label_teach_nothing(self) -> None:
+        rows, alike = chosen(300, 20, (0.5, 0.2)), chosen(400, 20, (-0.9, 0.9), seed=1)
+        alike = replace(alike, label=np.ones_like(alike.label))
+        alone = learn_line(rows.features, rows.label.astype(np.float64), np.random.default_rng(0))
+        both = Rows.join([rows, alike])
+        again = learn_line(both.features, both.label.astype(np.float64), np.random.default_rng(0))
+        np.testing.assert_allclose(again, alone, atol=1e-6)
+        heavy = np.linspace(1, 5, len(both)).astype(np.float32)  # they are alike whatever each weighs
+        heavy[: len(rows)] = 1
+        weighed = learn_line(both.features, both.label.astype(np.float64), np.random.default_rng(0), heavy)
+        np.testing.assert_allclose(weighed, alone, atol=1e-6)
+
+    def test_rows_of_no_weight_take_nobodys_place(self) -> None:
+        """Of 31 that count all teach, however many others there are; one that is told apart by them alone, does not."""
+        rng = np.random.default_rng(0)
+        values = rng.normal(size=(200, 331, 1)).astype(np.float32)
+        label, weight = np.zeros((200, 331)), np.ones((200, 331), np.float32)
+        label[:, 0], weight[:, 31:] = 1, 0
+        table = FeatureTable(("it",), values.reshape(-1, 1), {}, offsets_of(np.full(200, 331)))
+        line = learn_line(table, label.ravel(), np.random.default_rng(0), weight.ravel())
+        label[:, 31:] = 1  # whether they were wanted does not matter
+        again = learn_line(table, label.ravel(), np.random.default_rng(9), weight.ravel())
+        np.testing.assert_array_equal(again, line)
+
+    def test_beside_very_many_wanted_ones_others_are_drawn_too(self) -> None:
+        """Most of 150 rows are wanted, and the number tells which are not."""
+        values = np.tile(np.r_[np.ones(140), np.zeros(10)], 50).astype(np.float32)[:, None]
+        table = FeatureTable(("it",), values, {}, offsets_of(np.full(50, 150)))
+        assert learn_line(table, values[:, 0].astype(np.float64), np.random.default_rng(0))[0, 0] > 0.5
+
+    def test_queries_of_more_gain_count_more(self) -> None:
+        """Two parts of the queries say the opposite; that with three times the weight has the last word."""
+        values = np.tile([[1.0], [0.0]], (400, 1)).astype(np.float32)
+        label = np.r_[np.tile([1.0, 0.0], 200), np.tile([0.0, 1.0], 200)]
+        table = FeatureTable(("it",), values, {}, offsets_of(np.full(400, 2)))
+        weight = np.r_[np.full(400, 3.0), np.full(400, 1.0)].astype(np.float32)
+        line = learn_line(table, label, np.random.default_rng(0), weight)
+        assert line[0, 0] == pytest.approx(np.log(3) / 2, abs=0.01)
+
+    def test_it_is_learnt_where_lists_are_long_and_nothing_else_is_said(self) -> None:
+        def begins(rows: int, **options: Any) -> bool:
+            made = BoostedTrees(n_trees=1, least_rows=1, **options)
+            return bool(made.fit(chosen(60, rows, (0.5,)), run=Run(threads=1)).line.any())
+
+        assert begins(20)
+        assert not begins(19)
+        assert begins(4, line=True)
+        assert not begins(20, line=False)
+        assert not begins(20, objective="chance")
+
+    def test_what_moves_the_sum_is_important_though_trees_add_nothing(self) -> None:
+        rows = chosen(300, 30, (1.0, 0.2))
+        importance = BoostedTrees(n_trees=1, learning_rate=0.01).fit(rows, run=Run(threads=1)).importance()
+        names = rows.features.names
+        assert importance[names[0]] > 0.7 > 0.25 > importance[names[1]] > max(importance[one] for one in names[2:])
+
     def test_it_is_of_an_order(self) -> None:
         with pytest.raises(ConfigError, match="a line is for the objective 'order', 'chance' came"):
             BoostedTrees(line=True, objective="chance")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.histories import Histories
+from zhiyin.data.histories import NO_TIME, Histories
 from zhiyin.errors import ConfigError, DataError, ZhiyinError
 from zhiyin.splitting.base import Cases
 from zhiyin.splitting.global_time import GlobalTime, moment
@@ -130,11 +130,16 @@ def test_a_cut_outside_the_log_is_refused() -> None:
 
 @pytest.mark.parametrize("options", [{"date": 1_718_000_000}, {"date": "2024-06-10", "validation_date": 1_717_000_000}])
 def test_dates_of_another_unit_are_refused(options: dict[str, Any]) -> None:
-    log = random_log()
+    log, made = random_log(), GlobalTime(**options)
     assert log.histories.time is not None
-    today = replace(log.histories, time=log.histories.time + moment("2024-06-01"))
-    with pytest.raises(DataError, match=r"date came as 171.*000, which is of the year 1970 .* look like seconds"):
-        GlobalTime(**options).split(log.with_histories(today))
+    time = log.histories.time + moment("2024-06-01")
+    wrong = r"date came as 171.*000, which is of the year 1970 .* look like seconds"
+    for first in (time[0], NO_TIME):
+        today = log.with_histories(replace(log.histories, time=np.append(first, time[1:])))
+        with pytest.raises(DataError, match=wrong):
+            made.split(today)
+        with pytest.raises(DataError, match=wrong):
+            list(made.folds(today, 2))
 
 
 def test_moments_of_years_before_1970_and_of_zones() -> None:
@@ -283,3 +288,11 @@ def test_folds_that_do_not_fit_are_refused() -> None:
             list(GlobalTime(**options).folds(random_log(), k))
     with pytest.raises(ZhiyinError, match="times"):
         list(GlobalTime().folds(random_log(clock="position"), 2))
+
+
+def test_an_event_without_a_time_is_no_room_for_folds() -> None:
+    log = random_log()
+    assert log.histories.time is not None
+    untimed = replace(log.histories, time=np.append(NO_TIME, log.histories.time[1:]))
+    with pytest.raises(ConfigError, match="leave nothing before the first"):
+        list(GlobalTime(date="1970-02-10").folds(log.with_histories(untimed), 5))

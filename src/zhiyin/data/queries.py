@@ -224,7 +224,10 @@ class Queries:
         """
         for name, moments in (("now", self.now), ("times", self.histories.time)):
             check_unit(name, moments, first, f"{who} has learnt from events")
-        if self.now is not None and first is not None and first >= PLAUSIBLE[0] and (early := self.now <= 0).any():
+        if self.now is None or first is None or first < PLAUSIBLE[0]:
+            return self
+        early = (self.now <= 0) & (self.now != NO_TIME)
+        if early.any():
             logger.warning(
                 "%d of %d queries are asked at a moment (now) of %d, before all that %s has learnt from, so that "
                 "nothing counts as known; leave it out where it is not known",

@@ -17,8 +17,8 @@ class Trial:
     """A log of what people were given and what they did then; a row is one person.
 
     Raises:
-        DataError: columns of different lengths, no rows, an arm that nobody was given, an outcome that is no number, a
-            propensity of 0 or 1.
+        DataError: columns of different lengths, no rows, arms that are not numbered without a gap, an outcome that is
+            no number, a propensity of 0 or 1.
     """
 
     arm: IntVector
@@ -36,7 +36,7 @@ class Trial:
             if getattr(self, name).shape != (n,):
                 shape = getattr(self, name).shape
                 raise DataError(f"{n} arms came with {name} of shape {shape}; ({n},) is expected, one for each person")
-        checked("arm", self.arm, self.arm >= 0, "0 for nothing or a number from 1 for what was given")
+        _check_arms(self.arm)
         empty = np.flatnonzero(self.counts == 0)
         if len(self.counts) < 2 or len(empty):
             missing = int(empty[0]) if len(empty) else 1
@@ -71,8 +71,7 @@ class Trial:
         numbers = as_numbers("arm", arm)
         if numbers.ndim != 1:
             raise DataError(f"arms of shape {numbers.shape} came; (n,) is expected, one for each person")
-        whole = (numbers >= 0) & (numbers == np.round(numbers))
-        checked("arm", numbers, whole, "0 for nothing or a whole number from 1 for what was given")
+        _check_arms(numbers)  # before a number is cut off, or as many chances are made as it is large
         given = numbers.astype(np.int32)
         return cls(given, as_numbers("outcome", outcome), _chances(given, propensity))
 
@@ -100,6 +99,13 @@ class Trial:
         """
         raw = 1 / self.propensity
         return np.asarray(raw * (len(self) / np.bincount(self.arm, raw))[self.arm], np.float64)
+
+
+def _check_arms(arm: AnyArray) -> None:
+    """Refuse arms (n,) of which one cannot be: each needs somebody, so n people have arms below n."""
+    whole = (arm >= 0) & (arm < len(arm)) & (arm == np.round(arm))
+    expected = "0 for nothing or a whole number from 1 for what was given; arms are numbered without a gap, so each is"
+    checked("arm", arm, whole, f"{expected} below the number of people, {len(arm)}")
 
 
 def _chances(arm: IntVector, propensity: AnyArray | float | None) -> DoubleVector:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
-from zhiyin.data.queries import Queries, check_unit
+from zhiyin.data.queries import Queries, check_unit, first_of
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError, LeakageError
 from zhiyin.ranking._cells import aligned
@@ -54,39 +54,71 @@ def cuts_of(train: Dataset, share: float, max_history: int, run: Run) -> Iterato
         yield held.split(train)
 
 
-def found_blind(pipeline: Pipeline, cases: Cases, run: Run) -> Rows:
-    """The candidates of cases and whether they were what followed; cases of which none was are left out."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What one cut tells the ranker."""
+
+    rows: Rows | None
+    """What it learns from; None where retrievers found nothing of what followed."""
+    held: Rows | None
+    """What says when to stop; None likewise."""
+    cases: int
+    """In how many cases the rows were looked for."""
+
+
+def found_blind(pipeline: Pipeline, cases: Cases, run: Run) -> Rows | None:
+    """The candidates of cases, and whether they were what followed; see `followed`."""
     parts, step = [], pipeline._rows(run)
     for start in range(0, len(cases), step):
         some = cases.take(np.arange(start, min(len(cases), start + step)))
         free = pipeline.rules.lets(some.queries, pipeline.n_items, past=True)
         if pipeline.config.repeats == "exclude":
             hide_seen(free, some.queries)
-        rows = followed(pipeline, pipeline._retrieved(some.queries, free), some)
-        parts += [] if rows is None else [rows]
-    if not parts:
-        rules = f", or loosen the rules ({', '.join(pipeline.rules.labels)})" if pipeline.rules else ""
-        raise DataError(
-            f"the retrievers find none of what the ranker is to learn from, in {len(cases):,} cases; raise their "
-            f"quotas, or `share` for more cases{rules}"
-        )
-    return Rows.join(parts)
+        parts.append(followed(pipeline, pipeline._retrieved(some.queries, free), some))
+    return _joined(parts)
 
 
-def taught(made: Ranker, parts: Sequence[tuple[Rows, Rows]], who: str, run: Run) -> Ranker:
+def _joined(parts: Iterable[Rows | None]) -> Rows | None:
+    """Those that are there, one after the other; None if none is."""
+    there = [one for one in parts if one is not None]
+    return Rows.join(there) if there else None
+
+
+def taught(made: Ranker, lessons: Sequence[Lesson], pipeline: Pipeline, run: Run) -> Ranker:
     """The ranker, taught by the rows of each cut.
 
     One that reads histories has vectors of the last cut's retriever, which knows those who are asked in others.
+
+    Raises:
+        DataError: no cut has rows to learn from, or all together teach nothing (see `Ranker.fit`).
     """
-    rows = Rows.join([one[0] for one in parts])
-    held = parts[-1][1] if made.reads_histories else Rows.join([one[1] for one in parts])
+    rows = _joined(one.rows for one in lessons)
+    if rows is None:
+        raise _nothing_found(pipeline, sum(one.cases for one in lessons))
+    held = _joined(one.held for one in (lessons[-1:] if made.reads_histories else lessons))
+    _say_what_is_missing(lessons, held, pipeline.name)
     try:
         return made.fit(rows, held, run)
     except DataError as error:
         raise DataError(
-            f"{who}: {len(rows):,} candidates are there to learn from, {rows.label.sum():,.0f} of which "
+            f"{pipeline.name}: {len(rows):,} candidates are there to learn from, {rows.label.sum():,.0f} of which "
             f"were what followed; {error}"
         ) from None
+
+
+def _nothing_found(pipeline: Pipeline, cases: int) -> DataError:
+    rules = f", or loosen the rules ({', '.join(pipeline.rules.labels)})" if pipeline.rules else ""
+    return DataError(
+        f"the retrievers find none of what the ranker is to learn from, in {cases:,} cases; raise their quotas, or "
+        f"`share` for more cases{rules}"
+    )
+
+
+def _say_what_is_missing(lessons: Sequence[Lesson], held: Rows | None, who: str) -> None:
+    if empty := sum(one.rows is None for one in lessons):
+        logger.info("%s: in %d of %d cuts retrievers find nothing to learn from", who, empty, len(lessons))
+    if held is None:
+        logger.warning("%s: retrievers find nothing in the validation part, so nothing says when to stop", who)
 
 
 def followed(pipeline: Pipeline, found: Candidates, cases: Cases) -> Rows | None:
@@ -195,26 +227,44 @@ def renumbered(known: Dataset, vocabulary: Vocabulary) -> Dataset:
     )
 
 
-def check_goes_on(pipeline: Pipeline, known: Dataset) -> None:
-    """See that a log, in the numbers of a pipeline, holds what the pipeline was fitted on and goes on from there.
+def check_goes_on(pipeline: Pipeline, known: Dataset) -> int:
+    """See that a log, in the numbers of a pipeline, spans all that the pipeline was fitted on, and when it ends.
+
+    Fewer events in that span than it was fitted on are warned of, and not refused: some may have been taken out.
+
+    Returns:
+        The moment of its last event, in microseconds since 1970.
 
     Raises:
-        DataError: it does not.
+        DataError: the pipeline or the log has no times, or the log those of another unit; it begins after the first
+            event that the pipeline was fitted on, or ends before the last.
     """
     who, until, since = pipeline.name, int(pipeline.until[0]), pipeline.trained_on.get("since")
+    first, time = first_of(known.histories), known.histories.time
     if until == NO_TIME:
         raise DataError(f"{who} was fitted without times, so that its features know nothing of now; fit it anew")
-    if not known.n_events or not timed(known):
+    if time is None or first is None or not timed(known):
         lacks = "times" if known.n_events else "events on any item that it was fitted on"
         raise DataError(f"{who} counts what was before a moment, and the log {known.name!r} has no {lacks}")
-    time = known.histories.time
-    assert time is not None
     check_unit("times of the log", time, since, f"{who} has learnt from events")
-    first, last = int(time.min()), int(time.max())
+    last = int(time.max())
     if last < until or (since is not None and first > since):
         raise DataError(
             f"{who} was fitted on events {_span(since, until)}, and the log {known.name!r} has those "
             f"{_span(first, last)}; give the whole log until now, not only what is new"
+        )
+    _say_what_lacks(pipeline, known.name, int(np.count_nonzero(time <= until)))
+    return last
+
+
+def _say_what_lacks(pipeline: Pipeline, log: str, there: int) -> None:
+    """Warn where a log has fewer events, until the last that a pipeline was fitted on, than that was fitted on."""
+    learnt = pipeline.trained_on.get("events", 0)
+    if there < learnt:
+        logger.warning(
+            "%s was fitted on %d events, and until the last of them the log %r has %d; what it lacks does not count, "
+            "so that features count less than when the ranker learnt",
+            *(pipeline.name, learnt, log, there),
         )
 
 

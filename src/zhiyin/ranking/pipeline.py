@@ -38,6 +38,7 @@ from zhiyin.ranking._cells import aligned
 from zhiyin.ranking._saved import load as load_part
 from zhiyin.ranking._saved import save
 from zhiyin.ranking._teaching import (
+    Lesson,
     best_epochs,
     check_goes_on,
     cuts_of,
@@ -58,7 +59,7 @@ from zhiyin.ranking.labels import Labelled
 from zhiyin.ranking.lists import PINNED, MadeLists, completed, hide_seen, with_pinned
 from zhiyin.ranking.pipeline_config import PipelineConfig, RankerChoice, ReRankerChoice, Source
 from zhiyin.ranking.ranked import Ranked, Remark
-from zhiyin.ranking.rankers.base import Ranker, Rows
+from zhiyin.ranking.rankers.base import Ranker
 from zhiyin.ranking.rules import Rules
 from zhiyin.ranking.table import Features, FeaturesConfig
 from zhiyin.ranking.value import Value
@@ -120,8 +121,8 @@ class Pipeline(Recommender):
         if self.value is not None:
             self.value.fit(train.item_table, choice.foretold)
         self.rerankers = [one.made().fit(train, run) for one in own.rerankers]
-        parts = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
-        self.ranker = taught(self._shown(choice), parts, self.name, run)
+        lessons = [self._blind(cut, train, choice, run) for cut in cuts_of(train, own.share, own.max_history, run)]
+        self.ranker = taught(self._shown(choice), lessons, self, run)
         if self.value is not None:
             self.value.check(tuple(self.ranker.features), self.features.categories)
         anew = [retriever(source, best_epochs(one)) for source, one in zip(own.sources, self.retrievers, strict=True)]
@@ -130,7 +131,7 @@ class Pipeline(Recommender):
         if not timed(train):
             self.features = Features(self._told(choice)).fit(train, run)
 
-    def _blind(self, cut: Split, train: Dataset, ranker: Ranker, run: Run) -> tuple[Rows, Rows]:
+    def _blind(self, cut: Split, train: Dataset, ranker: Ranker, run: Run) -> Lesson:
         """What the ranker learns from and what says when to stop, of retrievers that learn from one side of a cut.
 
         Features look at what is before their moment; where there is none, they must not know the other side either.
@@ -146,10 +147,10 @@ class Pipeline(Recommender):
         now = asked.queries.now
         order = np.arange(len(asked)) if now is None else np.argsort(now, kind="stable")
         last = max(1, len(order) // 5)
-        rows = found_blind(self, asked.take(order[:-last]), run), found_blind(self, asked.take(order[-last:]), run)
-        found = float(rows[0].label.sum() + rows[1].label.sum()) / max(1, asked.targets.n_events)
-        logger.info("retrievers find %.0f%% of what is asked for", 100 * found)
-        return rows
+        rows, held = (found_blind(self, asked.take(some), run) for some in (order[:-last], order[-last:]))
+        hits = sum(float(one.label.sum()) for one in (rows, held) if one is not None)
+        logger.info("retrievers find %.0f%% of what is asked for", 100 * hits / max(1, asked.targets.n_events))
+        return Lesson(rows, held, len(order) - last)
 
     def _told(self, ranker: Ranker) -> FeaturesConfig:
         """What features are made: with histories beside them for a ranker that reads them."""
@@ -322,18 +323,23 @@ class Pipeline(Recommender):
         The ranker has learnt from features that knew all that was before their moment. Where features stay behind the
         queries by weeks, a count of the last seven days is 0 for all, which it has never seen.
 
+        Items that came later count for nothing, as queries lose them too: what stood before and after such an item
+        follow one another. Old and new counts are in memory together for a moment, as answers go on meanwhile.
+
         Args:
-            known: the whole log until now; events on items that the pipeline was not fitted on are left out.
+            known: the whole log until now; events on items that the pipeline was not fitted on are left out. If fewer
+                events are left than the pipeline was fitted on, until the last of those, a warning says so.
             run: how to run.
 
         Raises:
             NotFittedError: before `fit`.
-            DataError: it has no times, or they are of another unit; it does not hold all that the pipeline was fitted
-                on, or lacks what features count.
+            DataError: it has no times, or they are of another unit; it begins after the first event that the pipeline
+                was fitted on, or ends before the last; or it lacks what features count.
         """
         numbered = renumbered(known, self.vocabulary)
-        check_goes_on(self, numbered)
+        until = check_goes_on(self, numbered)
         self.features.refresh(numbered, run)
+        self.trained_on = {**self.trained_on, "features_count_until": str(np.datetime64(until, "us"))}  # for the card
 
     def against(self, queries: Asked, item: str) -> list[list[str]]:
         """Per query, the filters that take this item away; empty where it may be listed."""

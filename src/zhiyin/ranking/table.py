@@ -184,7 +184,18 @@ class FamilyChoice(Config):
     """Its own settings, where they are not the defaults."""
 
 
-DEFAULT = ("retrieval", "popularity", "values", "activity", "pair", "moment", "affinity", "attributes", "semantic")
+DEFAULT = (
+    "retrieval",
+    "popularity",
+    "values",
+    "activity",
+    "pair",
+    "transitions",
+    "moment",
+    "affinity",
+    "attributes",
+    "semantic",
+)
 
 
 class FeaturesConfig(Config):

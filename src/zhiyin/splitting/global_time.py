@@ -25,7 +25,7 @@ from zhiyin.arrays import BoolVector, LongVector
 from zhiyin.config import setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
-from zhiyin.data.queries import Queries, check_unit
+from zhiyin.data.queries import Queries, check_unit, first_of
 from zhiyin.errors import ConfigError
 from zhiyin.splitting.base import Cases, Parts, Split, Splitter, SplitterConfig, cases_of, moments, opens
 
@@ -99,9 +99,7 @@ class GlobalTime(Splitter):
 
     def _split(self, dataset: Dataset) -> Parts:
         time = _times(dataset, self.name)
-        for name in ("date", "validation_date"):
-            if (date := getattr(self.config, name)) is not None:
-                check_unit(name, np.array([moment(date)]), int(time.min()), f"{dataset.name!r} has events")
+        self._check_dates(dataset)
         cut = self._cut(time)
         before = time < cut
         development = dataset.keep(before)
@@ -110,6 +108,13 @@ class GlobalTime(Splitter):
             return development, None, development, test
         start = self._validation_cut(time, cut, float(before.mean()))
         return dataset.keep(time < start), self._cases(dataset, start, cut), development, test
+
+    def _check_dates(self, dataset: Dataset) -> None:
+        """Refuse dates of another unit than the times of the events."""
+        first = first_of(dataset.histories)
+        for name in ("date", "validation_date"):
+            if (date := getattr(self.config, name)) is not None:
+                check_unit(name, np.array([moment(date)]), first, f"{dataset.name!r} has events")
 
     def _cut(self, time: LongVector) -> int:
         return moment(self.config.date) if self.config.date is not None else _at_quantile(time, self.config.quantile)
@@ -151,22 +156,24 @@ class GlobalTime(Splitter):
 
         Raises:
             ConfigError: `k` windows do not fit before the last event.
-            DataError: times are not known, or a window has nothing to learn from or to test on.
+            DataError: times are not known, or a date is of another unit than microseconds; or a window has nothing to
+                learn from or to test on.
         """
         time = _times(dataset, self.name)
-        cuts = self._fold_cuts(time, k)
+        self._check_dates(dataset)
+        cuts = self._fold_cuts(time, first_of(dataset.histories), k)
         for start, stop in pairwise(cuts):
             settings = self.config.but(date=start, validation_quantile=None, validation_date=None)
             yield type(self)(settings).split(dataset.keep(time < stop, f" before {_shown(stop)}"))
 
-    def _fold_cuts(self, time: LongVector, k: int) -> list[int]:
+    def _fold_cuts(self, time: LongVector, first: int | None, k: int) -> list[int]:
         if k < 1:
             raise ConfigError(f"{k} folds came; at least one is expected")
         end = int(time.max()) + 1
         if self.config.date is not None:
             last = moment(self.config.date)
             cuts = [last - back * (end - last) for back in range(k - 1, -1, -1)]
-            fits = cuts[0] > time.min()
+            fits = first is not None and cuts[0] > first
         else:
             share = 1 - self.config.quantile
             fits = k * share < 1 - 1e-9

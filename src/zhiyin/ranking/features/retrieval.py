@@ -6,6 +6,7 @@ import numpy as np
 
 from zhiyin.arrays import AnyArray, FloatVector
 from zhiyin.config import Config
+from zhiyin.ranking._within import standard
 from zhiyin.ranking.candidates import Candidates
 from zhiyin.ranking.features.base import Family
 
@@ -33,25 +34,12 @@ class Retrieval(Family):
             if name.startswith(SCORE):
                 who = name.removeprefix(SCORE)
                 found[name] = score
-                found[f"standard score of {who}"] = standard(score, candidates)
+                found[f"standard score of {who}"] = standard(score[:, None], candidates.offsets)[:, 0]
                 found[f"place by {who}"] = place = places(score, candidates)
                 total += np.where(np.isnan(place), 0, 1 / (60 + place))
         if len(found) > 3:
             found["reciprocal ranks of all retrievers"] = total
         return found
-
-
-def standard(score: FloatVector, candidates: Candidates) -> AnyArray:
-    """(n,) how many standard deviations a score is above the mean of its query's candidates; NaN stays."""
-    owner, n = candidates.owner(), len(candidates.queries)
-    known = np.isfinite(score)
-    values, whose = score[known].astype(np.float64), owner[known]
-    count = np.maximum(np.bincount(whose, minlength=n), 1)
-    values -= (np.bincount(whose, values, n) / count)[whose]
-    spread = np.sqrt(np.bincount(whose, values**2, n) / count)
-    found = np.full(len(score), np.nan)
-    found[known] = values / np.where(spread > 0, spread, 1)[whose]
-    return found
 
 
 def places(score: FloatVector, candidates: Candidates) -> AnyArray:

@@ -26,17 +26,17 @@ class TransitionsConfig(Config):
     """A transition leads to one of so many next events."""
     recent: int = setting(10, ge=1, le=100)
     """So many last items of a history are looked at, the one before the last counting half, the next a third, ..."""
-    prior: float = setting(10.0, ge=0)
-    """So many transitions to nowhere are added to those of an item, as few of them would make extreme shares."""
-    floor: float = setting(1e-3, gt=0)
-    """Added to a share before its logarithm."""
+    prior: float = setting(10.0, gt=0)
+    """So many transitions are added to those of an item, which lead where events usually are: of few transitions
+    nothing much is believed."""
 
 
 class Transitions(Family):
     """How often a candidate came after the last items of the history, in what share of the cases, and its lift.
 
     A share is of all that came after an item. The lift (as of association rules) is that share beside the candidate's
-    share of all events: what is used by many follows everything. Both are logarithms.
+    share of all events: what is used by many follows everything. Both are logarithms; `prior` draws a share towards
+    the usual one, and a lift towards 0.
     """
 
     config: TransitionsConfig
@@ -88,41 +88,40 @@ class Transitions(Family):
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
         own, owner, now = self.config, candidates.owner(), candidates.now()
         last = candidates.queries.histories.last_items(own.recent)
-        usual = np.log(self._usual(candidates.item, now[owner]) + own.floor)
+        usual = self._usual(candidates.item, now[owner])
         shares, lifts, weights = (np.zeros(len(candidates)) for _ in range(3))
         found: dict[str, AnyArray] = {}
         for back in range(1, own.recent + 1):
             there = np.flatnonzero(last[owner, -back] >= 0)
-            count, share = self._after(last[owner[there], -back], candidates.item[there], now[owner[there]])
-            lift = np.log(share + own.floor) - usual[there]
+            count, whole = self._after(last[owner[there], -back], candidates.item[there], now[owner[there]])
+            share = (count + own.prior * usual[there]) / (whole + own.prior)
+            lift = np.log(share / usual[there])
             if back == 1:
                 found["times it followed the last item"] = _placed(there, count, len(owner))
-                found["share of what followed the last item, log"] = _placed(
-                    there, np.log(share + own.floor), len(owner)
-                )
+                found["share of what followed the last item, log"] = _placed(there, np.log(share), len(owner))
                 found["lift after the last item, log"] = _placed(there, lift, len(owner))
             for total, one in ((shares, share), (lifts, lift), (weights, 1.0)):
                 total[there] += one / back
-        some = np.where(weights > 0, weights, np.nan)
-        found[f"share of what followed the last {own.recent} items, log"] = np.log(shares / some + own.floor)
-        found[f"lift after the last {own.recent} items, log"] = lifts / some
+        if own.recent > 1:
+            some = np.where(weights > 0, weights, np.nan)
+            found[f"share of what followed the last {own.recent} items, log"] = np.log(shares / some)
+            found[f"lift after the last {own.recent} items, log"] = lifts / some
         return found
 
     def _usual(self, item: AnyArray, now: LongVector) -> DoubleVector:
-        """(n,) the share of all events before now that are of each item."""
-        total = np.searchsorted(self._of_all, now)
-        return np.asarray(self._of_item.before(item, now) / np.maximum(total, 1), np.float64)
+        """(n,) the share of all events before now that are of each item, as if each had one more."""
+        total = np.searchsorted(self._of_all, now) + len(self.item_offsets) - 1
+        return np.asarray((self._of_item.before(item, now) + 1) / total, np.float64)
 
-    def _after(self, source: AnyArray, item: AnyArray, now: LongVector) -> tuple[LongVector, DoubleVector]:
-        """(m,) how often each item came after its source before now, and in what share of the cases."""
+    def _after(self, source: AnyArray, item: AnyArray, now: LongVector) -> tuple[LongVector, LongVector]:
+        """(m,) how often each item came after its source before now, and how often anything did."""
         wanted = source.astype(np.int64) * (len(self.source_offsets) - 1) + item
         count = np.zeros(len(item), np.int64)
         if len(self.pairs):
             place = np.minimum(np.searchsorted(self.pairs, wanted), len(self.pairs) - 1)
             there = np.flatnonzero(self.pairs[place] == wanted)
             count[there] = self._of_pair.before(place[there], now[there])
-        whole = self._of_source.before(source, now) + self.config.prior
-        return count, np.asarray(count / np.maximum(whole, 1), np.float64)
+        return count, self._of_source.before(source, now)
 
 
 def _placed(there: LongVector, values: AnyArray, n: int) -> AnyArray:

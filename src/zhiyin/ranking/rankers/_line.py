@@ -2,8 +2,8 @@
 
 That a candidate is the wanted one has a chance that is the softmax of its sum over those of its query: a conditional
 logit (McFadden, "Conditional logit analysis of qualitative choice behavior", 1974, eq. 12), which is a convex problem.
-It is learnt from the wanted candidates and a few of the unwanted ones; drawn evenly, these leave the answer what it is,
-up to chance (McFadden, "Modelling the choice of residential location", 1978, on sampling of alternatives).
+Of the unwanted candidates of a query a few are drawn, and each stands for as many as there are to one that was drawn
+(Bengio and Senécal, "Quick training of probabilistic neural nets by importance sampling", 2003).
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ import logging
 import numpy as np
 from scipy.optimize import minimize
 
-from zhiyin.arrays import AnyArray, BoolVector, DoubleMatrix, DoubleVector, FloatMatrix, IntVector, offsets_of
+from zhiyin.arrays import (
+    AnyArray,
+    BoolVector,
+    DoubleMatrix,
+    DoubleVector,
+    FloatMatrix,
+    FloatVector,
+    LongVector,
+    offsets_of,
+)
+from zhiyin.ranking._within import blocks, standard
 from zhiyin.ranking.table import FeatureTable
 
 logger = logging.getLogger(__name__)
@@ -23,9 +33,13 @@ UNWANTED = 60
 PENALTY = 1.0
 """L2 weight on the weights of numbers, beside the loss of a query."""
 ITERATIONS = 200
+AT_ONCE = 50_000
+"""Rows whose numbers are looked at together."""
 
 
-def learn_line(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) -> DoubleMatrix:
+def learn_line(
+    table: FeatureTable, gain: DoubleVector, rng: np.random.Generator, weight: FloatVector | None = None
+) -> DoubleMatrix:
     """(3, n_features) of each feature its weight, and its least and largest standard number; zeros of categories.
 
     A number counts in standard deviations above the mean of its query's candidates. Only how candidates differ tells
@@ -33,17 +47,25 @@ def learn_line(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator
 
     Args:
         table: the features of candidates.
-        gain: (n,) how much each is wanted; 0 for one that is not, NaN for one that does not count.
+        gain: (n,) how much each is wanted.
         rng: which unwanted ones teach.
+        weight: (n,) how much each wanted one counts; one of 0 does not count at all, wanted or not.
     """
     found = np.zeros((3, len(table.names)))
-    numbers = [at for at, name in enumerate(table.names) if name not in table.sizes]
-    offsets, drawn = _drawn(table, gain, rng)
-    if not numbers or not drawn.any():
+    numbers = np.array([at for at, name in enumerate(table.names) if name not in table.sizes], np.int64)
+    gain = _above_least(gain if weight is None else np.where(weight > 0, gain, np.nan), table)
+    gain = gain if weight is None else gain * weight
+    drawn, stands_for = _drawn(table, gain, rng)
+    if not len(numbers) or not drawn.any():
         return found
-    owner = table.owner()
-    values = np.stack([_standard(table, at, owner)[drawn] for at in numbers], 1, dtype=np.float32)
-    found[0, numbers] = _solved(values, gain[drawn], offsets)
+    lengths = np.bincount(table.owner()[drawn], minlength=len(table.offsets) - 1)
+    values = np.empty((int(lengths.sum()), len(numbers)), np.float32)
+    done = 0
+    for rows, offsets in blocks(table.offsets, AT_ONCE):
+        some = _numbers(table.values[rows][:, numbers], offsets)[drawn[rows]]
+        values[done : done + len(some)] = some
+        done += len(some)
+    found[0, numbers] = _solved(values, gain[drawn], np.log(stands_for[drawn]), offsets_of(lengths[lengths > 0]))
     found[1, numbers], found[2, numbers] = values.min(0), values.max(0)
     found[0, (found[1] == 0) & (found[2] == 0)] = 0
     return found
@@ -51,50 +73,67 @@ def learn_line(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator
 
 def on_line(line: DoubleMatrix, table: FeatureTable) -> DoubleVector:
     """(n,) the sum of each candidate; what is not known counts as the mean, what is beyond all known as its end."""
-    found, owner = np.zeros(len(table)), table.owner()
-    for at in np.flatnonzero(line[0]).tolist():
-        weight, low, high = line[:, at]
-        found += weight * np.clip(_standard(table, at, owner), low, high)
+    found = np.zeros(len(table))
+    used = np.flatnonzero(line[0])
+    if len(used):
+        for rows, offsets in blocks(table.offsets, AT_ONCE):
+            found[rows] = _terms(line[:, used], table.values[rows][:, used], offsets).sum(1)
     return found
 
 
-def _standard(table: FeatureTable, at: int, owner: IntVector) -> DoubleVector:
-    """(n,) how many standard deviations a number is above the mean of its query; 0 where it is not known."""
-    values, n = table.values[:, at].astype(np.float64), len(table.offsets) - 1
-    known = np.isfinite(values)
-    values[~known] = 0
-    count = np.maximum(np.bincount(owner, known, n), 1)
-    mean = np.bincount(owner, values, n) / count
-    values -= mean[owner]
-    values[~known] = 0
-    spread = np.sqrt(np.bincount(owner, values**2, n) / count)
-    some = spread > 1e-6 * np.abs(mean)  # below that it is rounding
-    found: DoubleVector = values * np.divide(1, spread, where=some, out=np.zeros(n))[owner]
+def terms(line: DoubleMatrix, table: FeatureTable) -> DoubleMatrix:
+    """(n, n_features) what each feature adds to the sum of each candidate."""
+    found = np.zeros((len(table), len(table.names)))
+    used = np.flatnonzero(line[0])
+    found[:, used] = _terms(line[:, used], table.values[:, used], table.offsets)
     return found
 
 
-def _drawn(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) -> tuple[AnyArray, BoolVector]:
-    """Offsets of the queries with a wanted candidate, and (n,) which candidates teach."""
+def _terms(line: DoubleMatrix, values: AnyArray, offsets: LongVector) -> DoubleMatrix:
+    return np.asarray(line[0] * np.clip(_numbers(values, offsets), line[1], line[2]))
+
+
+def _numbers(values: AnyArray, offsets: LongVector) -> DoubleMatrix:
+    """(n, n_columns) the standard numbers of whole queries; 0 where one is not known."""
+    return np.nan_to_num(standard(values, offsets), copy=False, nan=0.0)
+
+
+def _above_least(gain: DoubleVector, table: FeatureTable) -> DoubleVector:
+    """(n,) how much more each is wanted than the least wanted one of its query, as an order knows differences alone.
+
+    NaN stays.
+    """
+    least = np.full(len(table.offsets) - 1, np.inf)
+    np.fmin.at(least, table.owner(), gain)
+    found: DoubleVector = gain - least[table.owner()]
+    return found
+
+
+def _drawn(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) -> tuple[BoolVector, DoubleVector]:
+    """(n,) which candidates teach, all of them of queries with a wanted one, and for how many each of them stands.
+
+    Those whose gain is NaN do not.
+    """
     owner, n = table.owner(), len(table.offsets) - 1
+    counts = ~np.isnan(gain)
     chance = np.where(gain > 0, -1.0, rng.random(len(gain)))
-    chance[np.isnan(gain)] = 2.0
+    chance[~counts] = 2.0
     order = np.lexsort((chance, owner))
     place = np.empty(len(gain), np.int64)
     place[order] = np.arange(len(gain)) - np.repeat(table.offsets[:-1], np.diff(table.offsets))
-    wanted = np.bincount(owner, gain > 0, n)
-    drawn: BoolVector = (wanted > 0)[owner] & (place < (wanted + UNWANTED)[owner]) & ~np.isnan(gain)
-    lengths = np.bincount(owner[drawn], minlength=n)
-    return offsets_of(lengths[lengths > 0]), drawn
+    wanted, unwanted = np.bincount(owner, gain > 0, n), np.bincount(owner, gain == 0, n)
+    drawn: BoolVector = (wanted > 0)[owner] & (place < (wanted + UNWANTED)[owner]) & counts
+    return drawn, np.where(gain > 0, 1.0, np.maximum(unwanted / UNWANTED, 1)[owner])
 
 
-def _solved(values: FloatMatrix, gain: DoubleVector, offsets: AnyArray) -> DoubleVector:
-    """(n_numbers,) the weights of least loss."""
+def _solved(values: FloatMatrix, gain: DoubleVector, shift: DoubleVector, offsets: AnyArray) -> DoubleVector:
+    """(n_numbers,) the weights of least loss; `shift` (n,) is added to the sum of each candidate."""
     starts, owner = offsets[:-1], np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     share = gain / np.add.reduceat(gain, starts)[owner]
     of_query = np.add.reduceat(gain, starts) / gain.sum() * len(starts)
 
     def loss(weight: DoubleVector) -> tuple[float, DoubleVector]:
-        score = (values @ weight.astype(np.float32)).astype(np.float64)
+        score = (values @ weight.astype(np.float32)).astype(np.float64) + shift
         score -= np.maximum.reduceat(score, starts)[owner]
         above = np.exp(score)
         total = np.add.reduceat(above, starts)

@@ -16,7 +16,7 @@ from pydantic import model_validator
 from zhiyin.arrays import DoubleMatrix, DoubleVector, FloatMatrix, FloatVector, LongVector, offsets_of
 from zhiyin.config import Search, setting
 from zhiyin.errors import DataError, MissingExtra
-from zhiyin.ranking.rankers._line import learn_line, on_line
+from zhiyin.ranking.rankers._line import learn_line, on_line, terms
 from zhiyin.ranking.rankers.base import Ranker, RankerConfig, Rows, ordered
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 MOST_ROWS = 10_000
 """Of a query, for LambdaRank."""
+LOOKED_AT = 2_000
+"""Rows in which it is looked at what moves what is said, about."""
+LINE_ROWS = 20
+"""Rows of a list in the middle, from which a line is learnt where it is not said whether."""
 HIGHEST, MOST_GRADES = 30, 1_000
 """The highest grade above the least one, or above 0, and how many different ones there may be."""
 
@@ -47,10 +51,11 @@ class BoostedTreesConfig(RankerConfig):
     """The part of the features that a tree may look at, drawn anew for each."""
     regularization: float = setting(1.0, ge=0, search=Search(0.01, 100, log=True))
     """L2 weight on the values of leaves."""
-    line: bool = False
+    line: bool | None = None
     """Whether trees begin where a weighted sum of all numbers ends, which is learnt first (a conditional logit; for the
     objective `order`). A tree knows a score in steps only: where one retriever is far ahead of the others, a line keeps
-    what it says in all its detail, and trees mend it."""
+    what it says in all its detail, and trees mend it. None: where an order is learnt from lists of 20 rows or more, as
+    shorter ones say little of how far apart candidates are. Weights of unwanted rows count in trees alone."""
     patience: int = setting(30, ge=1)
     """Learning stops after so many trees without a better validation."""
 
@@ -65,7 +70,7 @@ class BoostedTrees(Ranker):
     """Gradient boosted decision trees; missing values and categories as they are."""
 
     config: BoostedTreesConfig
-    learns = ("trees", "levels", "level_offsets", "line")
+    learns = ("trees", "levels", "level_offsets", "line", "moves")
     trees: list[str]
     """The model as LightGBM writes it, in one text."""
     levels: FloatVector
@@ -74,6 +79,8 @@ class BoostedTrees(Ranker):
     """(n_features + 1,) where those of each feature begin; none for what is not renumbered."""
     line: DoubleMatrix
     """(3, n_features) where trees begin, see `zhiyin.ranking.rankers._line`; zeros where they begin at nothing."""
+    moves: DoubleVector
+    """(n_features,) how far each feature moves what is said, in the mean over rows; see `importance`."""
     _booster: Any = None
 
     @property
@@ -117,15 +124,20 @@ class BoostedTrees(Ranker):
         self.line = np.zeros((3, len(rows.features.names)))
         if self.learns_order:
             rows, validation, parameters["label_gain"] = _graded(rows, validation)
-        if self.config.line:
+        if self._begins_on_line(rows):
             gain = np.array(parameters["label_gain"])[rows.label.astype(np.int64)]
-            if rows.weight is not None:
-                gain = np.where(rows.weight > 0, gain * rows.weight, np.nan)
-            self.line = learn_line(rows.features, gain, run.generator(f"{self.name}: line"))
+            self.line = learn_line(rows.features, gain, run.generator(f"{self.name}: line"), rows.weight)
         self._booster = self._learnt(parameters, rows, validation)
         logger.info("%s: %d trees", self.name, self._booster.best_iteration or self.config.n_trees)
         self.trees = [self._booster.model_to_string(num_iteration=self._booster.best_iteration or -1)]
         self.derive()
+        self.moves = self._moves(rows.features)
+
+    def _begins_on_line(self, rows: Rows) -> bool:
+        if self.config.line is not None or not self.learns_order:
+            return bool(self.config.line)
+        lengths = np.diff(rows.features.offsets)[rows.telling()]
+        return len(lengths) > 0 and bool(np.median(lengths) >= LINE_ROWS)
 
     def _learnt(self, parameters: dict[str, Any], rows: Rows, validation: Rows | None) -> Any:
         """What LightGBM makes of the rows."""
@@ -157,7 +169,7 @@ class BoostedTrees(Ranker):
             rows.label,
             weight=rows.weight,
             group=None if groups is None else groups[groups > 0],
-            init_score=on_line(self.line, table) if self.config.line else None,
+            init_score=on_line(self.line, table) if self.line.any() else None,
             reference=like,
             categorical_feature=table.categories,
             free_raw_data=False,
@@ -200,9 +212,22 @@ class BoostedTrees(Ranker):
             found[:, at] = np.where(levels[place] == values[:, at], place, np.nan)
         return found
 
+    def _moves(self, table: FeatureTable) -> DoubleVector:
+        """(n_features,) the mean distance of what a feature adds, in line and trees together, from its mean."""
+        step = -(-len(table) // LOOKED_AT)
+        some = table.take(np.arange(len(table.offsets) - 1) % step == 0)
+        told = self._booster.predict(self._renumbered(some.values), pred_contrib=True, num_threads=1)[:, :-1]
+        told = told + terms(self.line, some)
+        found: DoubleVector = np.abs(told - told.mean(0)).mean(0)
+        return found
+
     def importance(self) -> dict[str, float]:
-        """By how much splits on a feature bettered what is learnt; with a line, what the line had left."""
-        return ordered(self.features, self._booster.feature_importance("gain"))
+        """How far each feature moves what is said, in the mean over some of the rows that taught.
+
+        What each adds to a row in the trees is its Shapley value (Lundberg et al., "From local explanations to global
+        understanding with explainable AI for trees", 2020), and on the line its term.
+        """
+        return ordered(self.features, self.moves)
 
 
 def _graded(rows: Rows, validation: Rows | None) -> tuple[Rows, Rows | None, list[float]]:
