@@ -87,25 +87,26 @@ class Transitions(Family):
 
     def _columns(self, candidates: Candidates) -> dict[str, AnyArray]:
         own, owner, now = self.config, candidates.owner(), candidates.now()
-        last = candidates.queries.histories.last_items(own.recent)
-        usual = self._usual(candidates.item, now[owner])
-        shares, lifts, weights = (np.zeros(len(candidates)) for _ in range(3))
-        found: dict[str, AnyArray] = {}
-        for back in range(1, own.recent + 1):
-            there = np.flatnonzero(last[owner, -back] >= 0)
-            count, whole = self._after(last[owner[there], -back], candidates.item[there], now[owner[there]])
-            share = (count + own.prior * usual[there]) / (whole + own.prior)
-            lift = np.log(share / usual[there])
-            if back == 1:
-                found["times it followed the last item"] = _placed(there, count, len(owner))
-                found["share of what followed the last item, log"] = _placed(there, np.log(share), len(owner))
-                found["lift after the last item, log"] = _placed(there, lift, len(owner))
-            for total, one in ((shares, share), (lifts, lift), (weights, 1.0)):
-                total[there] += one / back
+        last = candidates.queries.histories.last_items(own.recent)[:, ::-1]  # (n_queries, recent), the last one first
+        there = last >= 0
+        whole = np.zeros(last.shape, np.int64)
+        whole[there] = self._of_source.before(last[there], now[there.nonzero()[0]])
+        usual = self._usual(candidates.item, now[owner])[:, None]
+        count = self._counts(last[owner], candidates.item, now[owner])
+        share = (count + own.prior * usual) / (whole[owner] + own.prior)
+        lift = np.log(share / usual)
+        first = there[owner, 0]
+        found: dict[str, AnyArray] = {
+            "times it followed the last item": np.where(first, count[:, 0], np.nan),
+            "share of what followed the last item, log": np.where(first, np.log(share[:, 0]), np.nan),
+            "lift after the last item, log": np.where(first, lift[:, 0], np.nan),
+        }
         if own.recent > 1:
-            some = np.where(weights > 0, weights, np.nan)
-            found[f"share of what followed the last {own.recent} items, log"] = np.log(shares / some)
-            found[f"lift after the last {own.recent} items, log"] = lifts / some
+            weight = there / np.arange(1, own.recent + 1)
+            total = weight.sum(1, keepdims=True)
+            part = (weight / np.where(total > 0, total, np.nan))[owner]
+            found[f"share of what followed the last {own.recent} items, log"] = np.log((part * share).sum(1))
+            found[f"lift after the last {own.recent} items, log"] = (part * lift).sum(1)
         return found
 
     def _usual(self, item: AnyArray, now: LongVector) -> DoubleVector:
@@ -113,22 +114,16 @@ class Transitions(Family):
         total = np.searchsorted(self._of_all, now) + len(self.item_offsets) - 1
         return np.asarray((self._of_item.before(item, now) + 1) / total, np.float64)
 
-    def _after(self, source: AnyArray, item: AnyArray, now: LongVector) -> tuple[LongVector, LongVector]:
-        """(m,) how often each item came after its source before now, and how often anything did."""
-        wanted = source.astype(np.int64) * (len(self.source_offsets) - 1) + item
-        count = np.zeros(len(item), np.int64)
+    def _counts(self, source: AnyArray, item: AnyArray, now: LongVector) -> AnyArray:
+        """(n, recent) how often each item (n,) came after each of its sources (n, recent) before now; 0 for none."""
+        found = np.zeros(source.shape, np.int64)
+        back, row = np.nonzero(source.T >= 0)  # so that what is searched for next is mostly near by
         if len(self.pairs):
+            wanted = source[row, back].astype(np.int64) * (len(self.source_offsets) - 1) + item[row]
             place = np.minimum(np.searchsorted(self.pairs, wanted), len(self.pairs) - 1)
-            there = np.flatnonzero(self.pairs[place] == wanted)
-            count[there] = self._of_pair.before(place[there], now[there])
-        return count, self._of_source.before(source, now)
-
-
-def _placed(there: LongVector, values: AnyArray, n: int) -> AnyArray:
-    """(n,) values where they belong, NaN elsewhere."""
-    found = np.full(n, np.nan)
-    found[there] = values
-    return found
+            met = np.flatnonzero(self.pairs[place] == wanted)
+            found[row[met], back[met]] = self._of_pair.before(place[met], now[row[met]])
+        return found
 
 
 def _transitions(past: Histories, when: LongVector, steps: int) -> tuple[LongVector, LongVector, LongVector]:
