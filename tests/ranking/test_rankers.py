@@ -16,7 +16,7 @@ from zhiyin.ranking import rankers
 from zhiyin.ranking._saved import load, save
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.rankers import Blend, BoostedTrees, DeepCross, InterestAttention, Logistic, MultiTask
-from zhiyin.ranking.rankers._line import learn_line, on_line
+from zhiyin.ranking.rankers._line import _drawn, learn_line, on_line
 from zhiyin.ranking.rankers.base import Ranker, Rows
 from zhiyin.ranking.table import FeatureTable
 from zhiyin.run import Run
@@ -620,6 +620,16 @@ class TestLine:
         values = np.tile(np.r_[np.ones(140), np.zeros(10)], 50).astype(np.float32)[:, None]
         table = FeatureTable(("it",), values, {}, offsets_of(np.full(50, 150)))
         assert learn_line(table, values[:, 0].astype(np.float64), np.random.default_rng(0))[0, 0] > 0.5
+
+    def test_of_very_many_queries_some_teach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = chosen(3_000, 20, (0.3, -0.1))
+        label = rows.label.astype(np.float64)
+        monkeypatch.setattr("zhiyin.ranking.rankers._line.MOST", 20_000)
+        drawn, _ = _drawn(rows.features, label, np.random.default_rng(0))
+        assert drawn.reshape(3_000, 20).sum(1).tolist() == (20 * drawn.reshape(3_000, 20)[:, 0]).tolist()
+        assert drawn.sum() == 20_000
+        line = learn_line(rows.features, label, np.random.default_rng(0))
+        np.testing.assert_allclose(line[0], [5 * 0.3, 5 * -0.1, 0], atol=0.15)
 
     def test_queries_of_more_gain_count_more(self) -> None:
         """Two parts of the queries say the opposite; that with three times the weight has the last word."""

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 UNWANTED = 60
 """So many unwanted candidates of each query, at most, teach."""
+MOST = 2_000_000
+"""So many candidates teach, at most: of more, whole queries are drawn. A few dozen weights need no more."""
 PENALTY = 1.0
 """L2 weight on the weights of numbers, beside the loss of a query."""
 ITERATIONS = 200
@@ -123,6 +125,10 @@ def _drawn(table: FeatureTable, gain: DoubleVector, rng: np.random.Generator) ->
     place[order] = np.arange(len(gain)) - np.repeat(table.offsets[:-1], np.diff(table.offsets))
     wanted, unwanted = np.bincount(owner, gain > 0, n), np.bincount(owner, gain == 0, n)
     drawn: BoolVector = (wanted > 0)[owner] & (place < (wanted + UNWANTED)[owner]) & counts
+    if (total := np.count_nonzero(drawn)) > MOST:
+        some = np.zeros(n, bool)
+        some[rng.permutation(n)[: int(n * MOST / total)]] = True
+        drawn &= some[owner]
     return drawn, np.where(gain > 0, 1.0, np.maximum(unwanted / UNWANTED, 1)[owner])
 
 
