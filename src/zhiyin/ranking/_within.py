@@ -22,22 +22,38 @@ def standard(values: AnyArray, offsets: LongVector) -> DoubleMatrix:
         values: (n, n_columns).
         offsets: (n_queries + 1,) where the rows of each query begin.
     """
-    found = np.asarray(values, np.float64).copy()
-    lengths = np.diff(offsets)
-    starts, owner = offsets[:-1][lengths > 0], np.repeat(np.arange(np.count_nonzero(lengths)), lengths[lengths > 0])
-    if not len(owner):
-        return found
-    known = np.isfinite(found)
-    found[~known] = 0
-    count = np.maximum(np.add.reduceat(known, starts, dtype=np.float64), 1)
-    mean = np.add.reduceat(found, starts) / count
-    found -= mean[owner]
-    found[~known] = 0
-    spread = np.sqrt(np.add.reduceat(found**2, starts) / count)
-    scale = np.divide(1, spread, where=spread > ROUNDING * np.abs(mean), out=np.zeros_like(spread))
-    found *= scale[owner]
-    found[~known] = np.nan
+    found, unknown = standard_or_mean(values, offsets)
+    found[unknown] = np.nan
     return found
+
+
+def standard_or_mean(values: AnyArray, offsets: LongVector) -> tuple[DoubleMatrix, AnyArray]:
+    """The same with 0 for NaN and infinity, and (n, n_columns) where these are."""
+    found = np.array(values, np.float64)
+    unknown = ~np.isfinite(found)
+    lengths = np.diff(offsets)
+    lengths = lengths[lengths > 0]
+    if not len(lengths):
+        return found, unknown
+    starts = np.cumsum(lengths) - lengths
+    some = bool(unknown.any())
+    count = np.broadcast_to(lengths[:, None], (len(lengths), found.shape[1]))
+    if some:
+        found[unknown] = 0
+        count = np.maximum(count - np.add.reduceat(unknown.astype(np.float64), starts), 1)
+    mean = np.add.reduceat(found, starts) / count
+    found -= _of_rows(mean, lengths)
+    if some:
+        found[unknown] = 0
+    spread = np.sqrt(np.add.reduceat(np.square(found), starts) / count)
+    scale = np.divide(1, spread, where=spread > ROUNDING * np.abs(mean), out=np.zeros_like(spread))
+    found *= _of_rows(scale, lengths)
+    return found, unknown
+
+
+def _of_rows(values: DoubleMatrix, lengths: LongVector) -> DoubleMatrix:
+    """(n, n_columns) the values of its query for each row; of one query (1, n_columns), which is as good."""
+    return values if len(lengths) == 1 else np.repeat(values, lengths, axis=0)
 
 
 def blocks(offsets: LongVector, rows: int) -> Iterator[tuple[slice, LongVector]]:

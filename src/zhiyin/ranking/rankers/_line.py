@@ -23,7 +23,7 @@ from zhiyin.arrays import (
     LongVector,
     offsets_of,
 )
-from zhiyin.ranking._within import blocks, standard
+from zhiyin.ranking._within import blocks, standard_or_mean
 from zhiyin.ranking.table import FeatureTable
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def learn_line(
     values = np.empty((int(lengths.sum()), len(numbers)), np.float32)
     done = 0
     for rows, offsets in blocks(table.offsets, AT_ONCE):
-        some = _numbers(table.values[rows][:, numbers], offsets)[drawn[rows]]
+        some = standard_or_mean(table.values[rows][:, numbers], offsets)[0][drawn[rows]]
         values[done : done + len(some)] = some
         done += len(some)
     found[0, numbers] = _solved(values, gain[drawn], np.log(stands_for[drawn]), offsets_of(lengths[lengths > 0]))
@@ -79,7 +79,7 @@ def on_line(line: DoubleMatrix, table: FeatureTable) -> DoubleVector:
     used = np.flatnonzero(line[0])
     if len(used):
         for rows, offsets in blocks(table.offsets, AT_ONCE):
-            found[rows] = _terms(line[:, used], table.values[rows][:, used], offsets).sum(1)
+            found[rows] = _clipped(line[:, used], table.values[rows][:, used], offsets) @ line[0, used]
     return found
 
 
@@ -87,17 +87,16 @@ def terms(line: DoubleMatrix, table: FeatureTable) -> DoubleMatrix:
     """(n, n_features) what each feature adds to the sum of each candidate."""
     found = np.zeros((len(table), len(table.names)))
     used = np.flatnonzero(line[0])
-    found[:, used] = _terms(line[:, used], table.values[:, used], table.offsets)
+    found[:, used] = _clipped(line[:, used], table.values[:, used], table.offsets) * line[0, used]
     return found
 
 
-def _terms(line: DoubleMatrix, values: AnyArray, offsets: LongVector) -> DoubleMatrix:
-    return np.asarray(line[0] * np.clip(_numbers(values, offsets), line[1], line[2]))
-
-
-def _numbers(values: AnyArray, offsets: LongVector) -> DoubleMatrix:
-    """(n, n_columns) the standard numbers of whole queries; 0 where one is not known."""
-    return np.nan_to_num(standard(values, offsets), copy=False, nan=0.0)
+def _clipped(line: DoubleMatrix, values: AnyArray, offsets: LongVector) -> DoubleMatrix:
+    """(n, n_columns) standard numbers between the least and the largest that were learnt from; 0 for one not known."""
+    found, _ = standard_or_mean(values, offsets)
+    np.maximum(found, line[1], out=found)
+    np.minimum(found, line[2], out=found)
+    return found
 
 
 def _above_least(gain: DoubleVector, table: FeatureTable) -> DoubleVector:
