@@ -44,7 +44,7 @@ from zhiyin.ranking import chances, rankers
 from zhiyin.ranking.features.retrieval import SCORE
 from zhiyin.ranking.labels import Labelled, rated
 from zhiyin.ranking.rankers.base import Ranker, Rows
-from zhiyin.ranking.table import Features, FeatureTable
+from zhiyin.ranking.table import DEFAULT, Features, FeatureTable
 from zhiyin.run import Run
 
 DRAWS = 300
@@ -79,6 +79,10 @@ class Data:
 # ---------------------------------------------------------------------- sets
 
 
+FAMILIES = [name for name in DEFAULT if name != "transitions"]
+"""What somebody will like is asked here, not what comes next."""
+
+
 def films(folder: Path) -> tuple[Rows, Rows, AnyArray, AnyArray]:
     """(rows of raw columns, rows of features, the part of each): 0 to learn from, 1 validation, 2 test."""
     dataset = load("movielens-1m", folder)
@@ -88,7 +92,7 @@ def films(folder: Path) -> tuple[Rows, Rows, AnyArray, AnyArray]:
     raw = rated(dataset, 4.0, max_history=1)
     own = _scored(rated(dataset, 4.0, start=cuts[0]), dataset.keep(time_of < cuts[0]))
     parts = [np.searchsorted(cuts[1:], one.candidates.now(), side="right") for one in (raw, own)]
-    return _raw_rows(dataset, raw), own.rows(Features().fit(dataset, RUN)), parts[0], parts[1]
+    return _raw_rows(dataset, raw), own.rows(Features(families=FAMILIES).fit(dataset, RUN)), parts[0], parts[1]
 
 
 def _scored(found: Labelled, early: Dataset) -> Labelled:
