@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -46,6 +47,16 @@ def machine() -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def kept_file(folder: Path, label: str, seed: int) -> Path:
+    """Where it is kept what a run found for each case."""
+    return folder / f"{re.sub('[^a-z0-9_]+', '-', label)}-{seed}.npz"
+
+
+def is_kept(file: Path, settings: str) -> bool:
+    """Whether a file keeps what was found with these settings."""
+    return file.is_file() and str(np.load(file)["settings"]) == settings
 
 
 def device_name(device: str | None) -> str:

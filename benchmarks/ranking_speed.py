@@ -4,7 +4,7 @@
 
 "query": movielens-1m, all default features (scores of two retrievers are given), 500 candidates drawn at random for one
 person at a time with up to 200 events of history, 1,000 people; boosted trees of 31 leaves that begin on a line, one
-thread: 100 trees, more than the pipelines of `two_stage.py` stop at, and 500, the most by default. Milliseconds from
+thread: 100 trees (the pipelines of `two_stage.py` stop at 17 to 120), and 500, the most by default. Milliseconds from
 the candidates to the order. "learning": 5,000,000 rows of 50 candidates a query with 40 features, two
 of them categories, and a label that depends on some; LambdaRank, 100 trees of 31 leaves, both cores; wall seconds and
 the peak memory of a process that does nothing else, the rows themselves (800 MB) included. "counting": a log of

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import time
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import zhiyin
-from _common import RESULTS, device_name, write_results
+from _common import RESULTS, device_name, is_kept, kept_file, write_results
 from classics import load
 from sequences import RUNS as SEQUENCES
 from zhiyin import models, semantic_ids, splitting
@@ -263,16 +262,11 @@ def one(label: str, run: Run, folder: Path, work: Path) -> None:
         found = {"warm": warm, "cold": cold, "told": told, "wishes": wishes}[part](name, model, settings, run, folder)
     found |= {"cpu": time.process_time() - start, "device": device_name(run.device), "settings": json.dumps(settings)}
     values = {name: one.astype(np.float32) if name in MEASURED else one for name, one in found.items()}
-    np.savez_compressed(_file(label, run.seed), **values)
+    np.savez_compressed(kept_file(FOUND, label, run.seed), **values)
 
 
-def _file(label: str, seed: int) -> Path:
-    return FOUND / f"{re.sub('[^a-z0-9_]+', '-', label)}-{seed}.npz"
-
-
-def _is_there(file: Path, label: str) -> bool:
-    """Whether a file keeps what was found with the settings of today."""
-    return file.is_file() and str(np.load(file)["settings"]) == json.dumps(RUNS[label][3])
+def _settings(label: str) -> str:
+    return json.dumps(RUNS[label][3])
 
 
 def known() -> dict[str, Any]:
@@ -287,8 +281,8 @@ def summary() -> dict[str, Any]:
     found: dict[str, Any] = {}
     kept: dict[str, list[dict[str, Any]]] = {}
     for label in RUNS:
-        files = [_file(label, seed) for seed in range(10)]
-        if runs := [dict(np.load(file)) for file in files if _is_there(file, label)]:
+        files = [kept_file(FOUND, label, seed) for seed in range(10)]
+        if runs := [dict(np.load(file)) for file in files if is_kept(file, _settings(label))]:
             kept[label] = runs
     first: dict[str, str] = {}
     for label in RUNS:
@@ -351,7 +345,7 @@ def main() -> None:
     device = [] if chosen.device is None else ["--device", chosen.device]
     for label in chosen.runs:
         for seed in chosen.seeds:
-            if not _is_there(_file(label, seed), label):
+            if not is_kept(kept_file(FOUND, label, seed), _settings(label)):
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
             found = known() | summary()

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from _common import RESULTS, clock, write_results
+from _common import RESULTS, clock, is_kept, kept_file, write_results
 from classics import load
 from sequences_time import LEARNT, NARROW, TIMES
 from zhiyin import splitting
@@ -61,7 +60,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "movielens-latest-small": {"sources": [{"model": "zhiyin", "quota": 150, "settings": SEQUENCE}, *SIMPLE]},
     "retailrocket-filtered": {"sources": "ease:150, item_knn:150, user_knn:150, popularity:50"},
 }
+
+
 FOUND = RESULTS / "two_stage"
+"""What was found for each case, a file for each set and seed."""
 
 
 def cut(name: str, folder: Path) -> Split:
@@ -108,7 +110,7 @@ def measured(name: str, folder: Path, seed: int) -> None:
         "importance": dict(list(pipeline.ranker.importance().items())[:12]),
     }
     FOUND.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(_file(name, seed), settings=_settings(name), facts=json.dumps(facts), **found)
+    np.savez_compressed(kept_file(FOUND, name, seed), settings=_settings(name), facts=json.dumps(facts), **found)
 
 
 def _settings(name: str) -> str:
@@ -116,19 +118,10 @@ def _settings(name: str) -> str:
     return json.dumps(Pipeline(**SETTINGS[name]).config.model_dump(mode="json"), sort_keys=True)
 
 
-def _file(name: str, seed: int) -> Path:
-    return FOUND / f"{re.sub('[^a-z0-9]+', '-', name)}-{seed}.npz"
-
-
-def _is_there(name: str, seed: int) -> bool:
-    """Whether a file keeps what was found with the settings of today."""
-    file = _file(name, seed)
-    return file.is_file() and str(np.load(file)["settings"]) == _settings(name)
-
-
 def summary(name: str) -> dict[str, Any] | None:
     """The mean of each metric for the pipeline and each retriever, and the gain over the best one; None of nothing."""
-    kept = [dict(np.load(_file(name, seed))) for seed in range(10) if _is_there(name, seed)]
+    files = [kept_file(FOUND, name, seed) for seed in range(10)]
+    kept = [dict(np.load(file)) for file in files if is_kept(file, _settings(name))]
     if not kept:
         return None
     labels = list(dict.fromkeys(key.rpartition("/")[0] for key in kept[0] if "/" in key))
@@ -172,7 +165,7 @@ def main() -> None:
     protocol = " ".join((__doc__ or "").split("\n\n", 3)[3].split())
     for name in chosen.sets:
         for seed in chosen.seeds:
-            if not _is_there(name, seed):
+            if not is_kept(kept_file(FOUND, name, seed), _settings(name)):
                 measured(name, chosen.data, seed)
         sets = {one: told for one in SETTINGS if (told := summary(one)) is not None}
         write_results("two_stage", {"protocol": protocol, "sets": sets})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zhiyin.data.histories import NO_KIND, NO_SESSION, NO_TIME, Histories
-from zhiyin.data.queries import Queries, Query, check_unit, first_of
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError
 
@@ -143,34 +143,6 @@ def test_a_query_of_no_moment_is_not_asked_before_everything(caplog: pytest.LogC
     assert not caplog.text
     Queries.encode([known, unknown, zero], items).in_unit(NOW - 1, "it")
     assert "1 of 3 queries are asked at a moment (now) of 0, " in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("came", "message"),
-    [
-        (1_718_000_000, r"now came as 1718000000, which is of the year 1970 .*since 2021: these look like seconds"),
-        (1_718_000_000_000, r"the year 1970 .* these look like milliseconds, multiply them by 1,000"),
-        (1_718_000_000_000_000_000, r"the year 56411 .* these look like nanoseconds, divide them by 1,000"),
-        (19_884, r"the year 1970 .* give datetimes, or microseconds; where only the order"),
-    ],
-)
-def test_moments_of_another_unit_than_what_is_known_are_refused(came: int, message: str) -> None:
-    moments = np.array([NOW, NO_TIME, came])
-    known = NOW - 3 * 365 * 86_400 * 1_000_000
-    with pytest.raises(DataError, match=f"{message}.*") as told:
-        check_unit("now", moments, known, "it has events")
-    assert "it has events since 2021" in str(told.value)
-    check_unit("now", moments[:2], known, "it has events")
-    check_unit("now", np.array([0, 2**62, np.iinfo(np.int64).max]), known, "it has events")  # bounds of no side
-    check_unit("now", moments, 5, "a clock of its own")
-    check_unit("now", moments, None, "no clock")
-
-
-def test_the_first_event_is_that_of_a_known_time() -> None:
-    past = Histories(np.array([0, 3]), np.arange(3, dtype=np.int32), time=np.array([NO_TIME, 9, 7]))
-    assert first_of(past) == 7
-    assert first_of(past.keep(np.array([True, False, False]))) is None
-    assert first_of(past.without("time")) is None
 
 
 def test_a_context_may_be_of_several_values() -> None:

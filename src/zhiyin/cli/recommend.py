@@ -116,7 +116,7 @@ def _late(model: Recommender, moment: int | None) -> None:
 
     from zhiyin.cli._terminal import note
     from zhiyin.data.histories import NO_TIME
-    from zhiyin.data.queries import EPOCH
+    from zhiyin.data.moments import EPOCH
 
     until = getattr(model, "until", None)
     if moment is None or until is None or until[0] == NO_TIME:
@@ -134,7 +134,7 @@ def _present(model: Recommender, of_users: bool) -> int | None:
     """The present, if a rule looks at the moment; else None. Users of a data set are asked as of its end."""
     from datetime import UTC, datetime
 
-    from zhiyin.data.queries import microseconds
+    from zhiyin.data.moments import microseconds
 
     rules = _rules_of(model)
     looks = rules is not None and any(getattr(one, "rule", None) == "available" for one in rules.rules)
@@ -155,7 +155,7 @@ def _moment(text: str) -> int:
     """Microseconds since 1970, of a text in ISO 8601 or of Unix seconds."""
     from datetime import datetime
 
-    from zhiyin.data.queries import microseconds
+    from zhiyin.data.moments import microseconds
     from zhiyin.errors import ConfigError
 
     plain = text.strip()

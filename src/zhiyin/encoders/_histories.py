@@ -11,7 +11,8 @@ import numpy as np
 
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_KIND, NO_TIME
-from zhiyin.data.queries import EPOCH, Queries, Query
+from zhiyin.data.moments import EPOCH
+from zhiyin.data.queries import Queries, Query
 from zhiyin.encoders._texts import cleaned
 from zhiyin.errors import ConfigError, DataError, shortened
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zhiyin.arrays import FloatMatrix
-from zhiyin.data.queries import Moment, Queries, Query, microseconds
+from zhiyin.data.moments import Moment, microseconds
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Recommendations
 from zhiyin.errors import DataError
 from zhiyin.models._wishes import mixed

@@ -18,7 +18,8 @@ import pyarrow as pa
 from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntMatrix, IntVector, LongVector
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
-from zhiyin.data.queries import Queries, Query, first_of
+from zhiyin.data.moments import first_of
+from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason, Recommendations
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, NotFittedError

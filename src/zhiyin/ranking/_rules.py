@@ -13,7 +13,8 @@ from pydantic import field_validator
 from zhiyin.arrays import AnyArray, BoolVector
 from zhiyin.config import Config, names, setting
 from zhiyin.data.histories import NO_TIME
-from zhiyin.data.queries import PLAUSIBLE, Queries
+from zhiyin.data.moments import PLAUSIBLE
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.ranking._cells import Cells, numbers_of, times_of

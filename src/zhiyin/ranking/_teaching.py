@@ -13,7 +13,8 @@ from zhiyin import models
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME
-from zhiyin.data.queries import Queries, check_unit, first_of
+from zhiyin.data.moments import check_unit, first_of
+from zhiyin.data.queries import Queries
 from zhiyin.data.vocabulary import Vocabulary
 from zhiyin.errors import DataError, LeakageError
 from zhiyin.ranking._cells import aligned

@@ -32,7 +32,8 @@ import pyarrow.compute as pc
 from zhiyin.arrays import AnyArray, BoolVector, FloatVector, LongVector, offsets_of
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import NO_TIME, Histories
-from zhiyin.data.queries import Moment, Queries, check_unit, first_of, microseconds
+from zhiyin.data.moments import Moment, check_unit, first_of, microseconds
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError, unknown
 from zhiyin.ranking._events import EventsByKey
 from zhiyin.ranking._logs import coded, moments_of, plain, times_of, truth_of

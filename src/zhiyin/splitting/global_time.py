@@ -25,7 +25,8 @@ from zhiyin.arrays import BoolVector, LongVector
 from zhiyin.config import setting
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.histories import Histories
-from zhiyin.data.queries import Queries, check_unit, first_of
+from zhiyin.data.moments import check_unit, first_of
+from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError
 from zhiyin.splitting.base import Cases, Parts, Split, Splitter, SplitterConfig, cases_of, moments, opens
 
