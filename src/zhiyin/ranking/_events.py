@@ -49,6 +49,8 @@ class EventsByKey:
         moment = np.asarray(moment)
         one = len(moment) > 1 and (moment == moment[0]).all()  # as of the candidates of a live query
         at = np.searchsorted(self.moments, moment[:1] if one else moment)
+        if one and at[0] == len(self.moments):  # all that is known came before, as for most live queries
+            return np.asarray(self.offsets[np.asarray(key) + 1] - self.offsets[key])
         wanted = key.astype(np.int64) * (len(self.moments) + 1) + at
         found: LongVector = np.searchsorted(self.place, wanted) - self.offsets[key]
         return found
