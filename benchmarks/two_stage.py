@@ -14,7 +14,8 @@ pipeline, as they learnt there from all that is before the cut; `ease` and `item
 learns for as many epochs as were best on the part that the pipeline holds back for its ranker. "without transitions"
 and "trees alone" lack what its name says. "pipeline, counting on" is the same one whose features count all events
 before each moment (`Pipeline.refresh`), those after the cut too, as counters of a service do; nothing has learnt from
-them. The gain is tested on the mean over seeds, in pairs, by 10,000 flips of signs.
+them. The gain is tested on the mean over seeds, in pairs, by 10,000 flips of signs; the cases of a user, some of whom
+have many, are drawn and flipped together.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.prepare import prepare
 from zhiyin.data.sources.folder import open_folder
 from zhiyin.evaluation.evaluate import evaluate, world_of
-from zhiyin.evaluation.significance import Sample, bootstrap, interval, sign_flip
+from zhiyin.evaluation.significance import Sample, bootstrap, interval, owners, paired
 from zhiyin.ranking.pipeline import Pipeline
 from zhiyin.ranking.table import DEFAULT
 from zhiyin.run import Run
@@ -96,7 +97,8 @@ def measured(name: str, folder: Path, seed: int) -> None:
     made: dict[str, Any] = {PIPELINE: pipeline, **dict(zip(labels, pipeline.retrievers, strict=True))}
     if split.development.clock == "time":
         made[COUNTING] = pipeline
-    found: dict[str, np.ndarray] = {}
+    owner = owners(cases.queries.users)
+    found: dict[str, np.ndarray] = {"owner": np.arange(len(cases), dtype=np.int32) if owner is None else owner}
     for label, model in made.items():
         if label == COUNTING:
             pipeline.refresh(whole(name, folder), run)
@@ -129,12 +131,19 @@ def summary(name: str) -> dict[str, Any] | None:
         label: {metric: np.stack([one[f"{label}/{metric}"] for one in kept]).astype(np.float64) for metric in METRICS}
         for label in labels
     }
-    rows = {label: {metric: _told(one[metric]) for metric in METRICS} for label, one in found.items()}
+    owner = kept[0]["owner"]
+    rows = {label: {metric: _told(one[metric], owner) for metric in METRICS} for label, one in found.items()}
     best = max((one for one in rows if one not in (PIPELINE, COUNTING)), key=lambda one: rows[one]["ndcg@10"]["value"])
-    gains = {
-        label: _gain(found[label]["ndcg@10"].mean(0), found[best]["ndcg@10"].mean(0))
+    sample = {label: Sample.of(one["ndcg@10"].mean(0)) for label, one in found.items()}
+    tests = {
+        label: paired("ndcg@10", (label, sample[label]), (best, sample[best]), owner=owner)
         for label in (PIPELINE, COUNTING)
         if label in found
+    }
+    base = sample[best].value
+    gains = {
+        label: {"value": one.difference / base, "low": one.low / base, "high": one.high / base, "p": one.p}
+        for label, one in tests.items()
     }
     facts = [json.loads(str(one["facts"])) for one in kept]
     told = {fact: [one[fact] for one in facts] for fact in ("fit cpu", "epochs", "trees")}
@@ -142,17 +151,9 @@ def summary(name: str) -> dict[str, Any] | None:
     return {"rows": rows, "best single": best, "gains": gains, **size, **told, "importance": facts[0]["importance"]}
 
 
-def _gain(of_each: np.ndarray, beside: np.ndarray) -> dict[str, float]:
-    """The mean gain as a part of what it is beside, and how sure it is."""
-    gain, base = of_each - beside, beside.mean()
-    low, high = interval(bootstrap([Sample(gain, np.ones(len(gain)))])[:, 0])
-    p = float(sign_flip(gain[:, None])[0])
-    return {"value": gain.mean() / base, "low": low / base, "high": high / base, "p": p}
-
-
-def _told(values: np.ndarray) -> dict[str, Any]:
-    sample = Sample(values.mean(0), np.ones(values.shape[1]))
-    low, high = interval(bootstrap([sample])[:, 0])
+def _told(values: np.ndarray, owner: np.ndarray) -> dict[str, Any]:
+    sample = Sample.of(values.mean(0))
+    low, high = interval(bootstrap([sample], owner=owner)[:, 0])
     return {"value": sample.value, "low": low, "high": high, "seeds": values.mean(1).tolist()}
 
 

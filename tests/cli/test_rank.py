@@ -39,6 +39,11 @@ def test_two_stages_are_measured_beside_one_and_saved(zhiyin: Zhiyin, data: Path
         assert found["low"] <= found["value"] <= found["high"]
     assert done.json["cases"] == 100
     assert done.json["importance"]
+    test, values = done.json["test"], {one["name"]: one["metrics"]["ndcg@10"]["value"] for one in done.json["models"]}
+    assert test["reference"] == max(("item_knn", "ease"), key=lambda name: values[name])
+    assert test["difference"] == pytest.approx(values["pipeline"] - values[test["reference"]])
+    assert test["low"] <= test["difference"] <= test["high"]
+    assert test["beyond_chance"] == (test["p"] < 0.05)
     listed = zhiyin("recommend", "--model", out, "--history", "i00003,i00004", "-k", "3", "--json")
     assert listed.code == 0, listed.err
     assert len(listed.json["recommendations"][0]["items"]) == 3
@@ -49,6 +54,9 @@ def test_a_person_sees_tables_and_what_to_do_next(zhiyin: Zhiyin, data: Path) ->
     assert done.code == 0, done.err
     assert "pipeline" in done.out
     assert "what the ranker looks at" in done.out
+    assert re.search(
+        r"The pipeline is (not told apart from|better than|worse than) (ease|item_knn), the best", done.out
+    )
     assert "--out FOLDER" in done.err
 
 

@@ -9,6 +9,7 @@ from zhiyin.evaluation.significance import (
     holm,
     interval,
     owners,
+    paired,
     sign_flip,
     witnesses,
 )
@@ -216,3 +217,20 @@ def test_estimates_have_none_where_something_is_undefined() -> None:
     assert str(Estimate.of(0.5)) == "0.5000"
     assert np.isnan(bootstrap([Sample.of(np.array([np.nan]))])).all()
     assert bootstrap([]).shape == (2000, 0)
+
+
+def test_the_cases_of_one_person_are_one_witness() -> None:
+    """Each of four people is better served in all of 50 cases: by cases beyond all doubt, by people 2 signs of 16."""
+    rng = np.random.default_rng(0)
+    theirs = rng.random(200)
+    ours = theirs + np.repeat([0.1, 0.2, 0.3, 0.4], 50)
+    samples = ("ours", Sample.of(ours)), ("theirs", Sample.of(theirs))
+    alone = paired("ndcg@10", *samples)
+    together = paired("ndcg@10", *samples, owner=np.repeat(np.arange(4, dtype=np.int32), 50))
+    assert alone.difference == together.difference == pytest.approx(0.25)
+    assert (alone.metric, alone.model, alone.reference, alone.n) == ("ndcg@10", "ours", "theirs", 200)
+    assert alone.beyond_chance
+    assert alone.p == alone.p_holm < 0.001
+    assert together.p == pytest.approx(2 / 16, abs=0.02)
+    assert not together.beyond_chance
+    assert together.low < alone.low < 0.25 < alone.high < together.high

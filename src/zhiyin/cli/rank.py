@@ -74,6 +74,7 @@ def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run, tell: C
     """What the pipeline and each of its retrievers come to on the latest events, or on people held out."""
     from zhiyin.cli._terminal import note
     from zhiyin.evaluation.evaluate import evaluate, world_of
+    from zhiyin.evaluation.significance import owners
     from zhiyin.ranking._teaching import drawn
     from zhiyin.splitting import GlobalTime, UserHoldout
 
@@ -85,19 +86,31 @@ def _measured(pipeline: Pipeline, dataset: Dataset, most: int, run: Run, tell: C
     )
     pipeline.fit(split.development, run=run)
     tell("both stages learnt")
-    rows = []
+    owner, rows, first = owners(asked.queries.users), [], {}
     for name, model in (("pipeline", pipeline), *zip(pipeline._names(), pipeline.retrievers, strict=True)):
         samples = evaluate(model, asked, METRICS, world, run=run, exclude_seen=pipeline.config.repeats == "exclude")
-        rows.append({"name": name, "metrics": {one: _told(samples.samples[one]) for one in METRICS}})
+        rows.append({"name": name, "metrics": {one: _told(samples.samples[one], owner) for one in METRICS}})
+        first[name] = samples.samples[METRICS[0]]
         tell(f"judged: {name}")
     importance = dict(list(pipeline.ranker.importance().items())[:TOLD])
-    return {"split": split.name, "cases": len(asked), "models": rows, "importance": importance}
+    found = {"split": split.name, "cases": len(asked), "models": rows, "importance": importance}
+    return found | {"test": _against_best(first, owner)}
 
 
-def _told(sample: Any) -> dict[str, float]:
+def _against_best(first: dict[str, Any], owner: Any) -> dict[str, Any]:
+    """The pipeline against the best of its retrievers, on the first metric; the cases of a person are one witness."""
+    from zhiyin.evaluation.significance import paired
+
+    best = max((name for name in first if name != "pipeline"), key=lambda name: first[name].value)
+    test = paired(METRICS[0], ("pipeline", first["pipeline"]), (best, first[best]), owner=owner)
+    told = {"difference": test.difference, "low": test.low, "high": test.high, "p": test.p}
+    return {"metric": test.metric, "reference": best, "beyond_chance": test.beyond_chance} | told
+
+
+def _told(sample: Any, owner: Any) -> dict[str, float]:
     from zhiyin.evaluation.significance import bootstrap, interval
 
-    low, high = interval(bootstrap([sample])[:, 0])
+    low, high = interval(bootstrap([sample], owner=owner)[:, 0])
     return {"value": float(sample.value), "low": float(low), "high": float(high)}
 
 
@@ -110,5 +123,15 @@ def _show(found: dict[str, Any]) -> None:
     rows = [[row["name"], *(cell(row["metrics"][one]) for one in METRICS)] for row in found["models"]]
     note(f"{found['cases']:,} cases of {found['split']}; 95 % intervals")
     say(table(["model", *METRICS], rows))
+    say(_verdict(found["test"]))
     if found["importance"]:
         say(table(["what the ranker looks at", "part"], [[k, f"{v:.0%}"] for k, v in found["importance"].items()]))
+
+
+def _verdict(test: dict[str, Any]) -> str:
+    """Whether the second stage is worth it, in a sentence."""
+    gap = f"{test['metric']} {test['difference']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}), p = {test['p']:.3f}"
+    if not test["beyond_chance"]:
+        return f"The pipeline is not told apart from {test['reference']}, the best of its retrievers: {gap}."
+    better = "better" if test["difference"] > 0 else "worse"
+    return f"The pipeline is {better} than {test['reference']}, the best of its retrievers, beyond chance: {gap}."

@@ -195,6 +195,29 @@ def sign_flip(differences: AnyArray, seed: int = 0, draws: int = DRAWS, owner: I
     return (1 + extreme) / (1 + draws)
 
 
+def paired(
+    metric: str,
+    ours: tuple[str, Sample],
+    theirs: tuple[str, Sample],
+    seed: int = 0,
+    owner: IntVector | None = None,
+) -> PairedTest:
+    """One comparison, of two models on the same queries; a family of its own, so that nothing is corrected.
+
+    Args:
+        metric: what it is called.
+        ours: the name and the sample of the model.
+        theirs: those of what it is held against.
+        seed: of the draws.
+        owner: (n,) the user of each query, where some have several.
+    """
+    (model, mine), (reference, other) = ours, theirs
+    draws = bootstrap([mine, other], seed, owner=owner)
+    low, high = interval(draws[:, 0] - draws[:, 1])
+    p = float(sign_flip((mine.values() - other.values())[:, None], seed, owner=owner)[0])
+    return PairedTest(metric, model, reference, mine.value - other.value, low, high, p, p, mine.n)
+
+
 def holm(p: Sequence[float] | DoubleVector) -> DoubleVector:
     """Holm's step-down adjustment of the p-values of one family.
 

@@ -40,7 +40,7 @@ from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, IntVector
 from zhiyin.config import Config, setting
 from zhiyin.errors import ConfigError, unknown
 from zhiyin.evaluation.reliability import reliability
-from zhiyin.evaluation.significance import Estimate, PairedTest, Sample, bootstrap, interval, sign_flip
+from zhiyin.evaluation.significance import Estimate, PairedTest, Sample, bootstrap, interval, paired
 from zhiyin.ranking.pacing import Pacer
 from zhiyin.ranking.pipeline_config import RankerChoice
 from zhiyin.run import Run
@@ -280,7 +280,4 @@ def _test(first: str, measured: Mapping[str, Mapping[str, Sample | float]], owne
     ours, theirs = (measured[name][first] for name in ("predicted", "average"))
     assert isinstance(ours, Sample)
     assert isinstance(theirs, Sample)
-    draws = bootstrap([ours, theirs], run.seed, owner=owner)
-    low, high = interval(draws[:, 0] - draws[:, 1])
-    p = float(sign_flip((ours.values() - theirs.values())[:, None], run.seed, owner=owner)[0])
-    return PairedTest(first, "predicted", "average", ours.value - theirs.value, low, high, p, p, ours.n)
+    return paired(first, ("predicted", ours), ("average", theirs), run.seed, owner)

@@ -40,7 +40,7 @@ from pydantic import Field, model_validator
 from zhiyin.arrays import AnyArray, DoubleVector, IntVector
 from zhiyin.config import Config, setting
 from zhiyin.errors import ConfigError
-from zhiyin.evaluation.significance import Estimate, PairedTest, Sample, bootstrap, interval, sign_flip
+from zhiyin.evaluation.significance import Estimate, PairedTest, Sample, bootstrap, interval, paired
 from zhiyin.ranking import uplift
 from zhiyin.ranking.budget import allocate
 from zhiyin.ranking.rankers.base import Rows
@@ -256,11 +256,8 @@ class Coupons(Task):
         for label in (one for one in metrics if one.startswith("qini")):
             found |= {(name, label): self._order(label, one, outcomes, seed) for name, one in policies.items()}
         results = {name: {label: found[name, label] for label in metrics} for name in policies}
-        ours, theirs = (("uplift", "profit"), ("likely buyers", "profit"))
-        low, high = interval(draws[ours] - draws[theirs])
-        apart = amounts[ours].values() - amounts[theirs].values()
-        p = float(sign_flip(apart[:, None], seed)[0])
-        return results, PairedTest("profit", ours[0], theirs[0], float(apart.mean()), low, high, p, p, len(apart))
+        ours, theirs = ((name, amounts[name, "profit"]) for name in ("uplift", "likely buyers"))
+        return results, paired("profit", ours, theirs, seed)
 
     def _order(self, label: str, policy: Policy, outcomes: AnyArray, seed: int) -> Estimate:
         """The Qini of the coupon that the label names, of the first one if it names none."""

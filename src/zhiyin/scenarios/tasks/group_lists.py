@@ -38,7 +38,7 @@ from zhiyin.scenarios.aggregate import Rule, Scale, recommend_to_groups
 from zhiyin.scenarios.opening import Data
 from zhiyin.scenarios.report import ScenarioReport
 from zhiyin.scenarios.tasks.base import Task, checks, events_of
-from zhiyin.scenarios.tasks.lists import Told, asked_for, estimates, paired
+from zhiyin.scenarios.tasks.lists import Told, against_popularity, asked_for, estimates
 from zhiyin.scenarios.worlds.base import World
 from zhiyin.splitting.base import Cases, Split
 
@@ -119,7 +119,7 @@ def _report(
     notes: tuple[str, ...],
     run: Run,
 ) -> ScenarioReport:
-    test, ours = paired(first, results, None, run), results["pipeline"].overall
+    test, ours = against_popularity(first, results, None, run), results["pipeline"].overall
     best = results["oracle"].overall[first] if "oracle" in results else None
     told = {name: estimates(one, None, run) for name, one in results.items()}
     found = checks(recipe.good, test, ours, results["popularity"].overall[first], best)

@@ -20,7 +20,7 @@ from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries
 from zhiyin.errors import ConfigError, DataError
 from zhiyin.evaluation.evaluate import Evaluation, evaluate, parse_metrics, world_of
-from zhiyin.evaluation.significance import Estimate, PairedTest, bootstrap, interval, owners, sign_flip
+from zhiyin.evaluation.significance import Estimate, PairedTest, bootstrap, interval, owners, paired
 from zhiyin.metrics.base import ListMetric
 from zhiyin.models.base import Recommender
 from zhiyin.models.popularity import Popularity
@@ -115,7 +115,7 @@ def _report(
     first = _first(recipe)
     owner = owners(split.test.queries.users)
     results = {name: estimates(one, owner, run) for name, one in judged.items()}
-    test = paired(first, judged, owner, run)
+    test = against_popularity(first, judged, owner, run)
     worse = judged["popularity"].overall[first]
     best = judged["oracle"].overall[first] if "oracle" in judged else None
     return ScenarioReport(
@@ -155,10 +155,7 @@ def estimates(found: Evaluation, owner: Any, run: Run) -> dict[str, Estimate]:
     return {label: made.get(label, Estimate.of(value)) for label, value in found.overall.items()}
 
 
-def paired(first: str, judged: Mapping[str, Evaluation], owner: Any, run: Run) -> PairedTest:
+def against_popularity(first: str, judged: Mapping[str, Evaluation], owner: Any, run: Run) -> PairedTest:
     """The pipeline against popularity, on the metric that decides."""
-    ours, theirs = judged["pipeline"].samples[first], judged["popularity"].samples[first]
-    draws = bootstrap([ours, theirs], run.seed, owner=owner)
-    low, high = interval(draws[:, 0] - draws[:, 1])
-    p = float(sign_flip((ours.values() - theirs.values())[:, None], run.seed, owner=owner)[0])
-    return PairedTest(first, "pipeline", "popularity", ours.value - theirs.value, low, high, p, p, ours.n)
+    ours, theirs = ((name, judged[name].samples[first]) for name in ("pipeline", "popularity"))
+    return paired(first, ours, theirs, run.seed, owner)
