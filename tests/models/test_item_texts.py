@@ -20,7 +20,7 @@ from zhiyin.models.sasrec import SASRec
 from zhiyin.run import Run
 from zhiyin.testing.worlds import tastes
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 SMALL: dict[str, Any] = {
     "embedding_size": 32,
@@ -108,6 +108,30 @@ def test_texts_of_a_null_space_begin_short_where_cosines_score(temperature: floa
 def test_every_model_can_be_told(name: str) -> None:
     model = fitted("null_space", name=name, epochs=1)
     assert np.isfinite(model.item_vectors).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["sasrec", "bert4rec", "hstu", "transformer_xl", "gpt4rec", "gru4rec", "zhiyin", "tiger"]
+)
+@pytest.mark.parametrize("text", ["none", "initial", *JOINED])
+def test_one_setting_is_enough(name: str, text: str) -> None:
+    """Whatever else is left at its default goes with it, and something is left for an item's own."""
+    made = models.get(name)(text=text)
+    assert made.config.own_width >= made.config.embedding_size / 2
+    assert made.config.said_width == (32 if text == "null_space" and made.config.embedding_size == 64 else 64)
+
+
+@pytest.mark.parametrize("text", ["added", "null_space"])
+def test_a_gate_holds_back_the_own_rows_of_items_of_few_events(text: str) -> None:
+    data = world(n_new=2)
+    n = np.bincount(data.histories.item, minlength=26)
+    gated, plain = (text_table(fitted(text, data, epochs=1, gate=gate).net.items) for gate in (30.0, 0.0))
+    np.testing.assert_allclose(gated.share.numpy()[:24], n[:24] / (n[:24] + 30.0), rtol=1e-6)
+    assert plain.share[:24].tolist() == [1.0] * 24
+    with torch.no_grad():
+        gated.own.weight.fill_(1.0)
+        own = gated.all() - gated.told(torch.arange(26))
+    np.testing.assert_allclose(own[:, -1], gated.share, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce", "gbce"])

@@ -52,6 +52,28 @@ def test_a_digit_that_no_word_sets_apart_is_shown_by_its_number() -> None:
     assert describe(codes, texts, n_words=2)[2:] == ["four, three > #5"] * 2
 
 
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["alpha", "bravo", "charlie", "delta"],
+        ["same", "same", "same", "same"],
+        pa.table({"item_id": list("abcd"), "image": [f"{name}.png" for name in "abcd"]}),
+    ],
+)
+def test_where_items_share_no_word_codes_are_numbers(items: object) -> None:
+    codes = np.array([[0, 5], [0, 7], [1, 5], [-1, -1]])
+    assert describe(codes, items) == ["#0 > #5", "#0 > #7", "#1 > #5", ""]
+    assert words(codes, items)[(0,)] == ()
+    with pytest.raises(DataError, match="nowhere"):
+        describe(codes, items, columns=["nowhere"])
+
+
+def test_things_are_named_that_another_language_takes_for_small_words() -> None:
+    texts = ["red hat", "blue hat", "red van", "blue van"]
+    found = describe(np.array([[0], [0], [1], [1]]), texts, n_words=1)
+    assert found == ["hat", "hat", "van", "van"]
+
+
 def test_an_only_child_is_set_apart_from_all_others() -> None:
     texts = ["red shoe sale", "red shoe sale", "blue hat sale", "blue hat new", "new coat blue"]
     codes = np.array([[0, 0], [0, 0], [1, 0], [1, 1], [1, 1]])

@@ -32,6 +32,7 @@ SplitName = Annotated[str, typer.Option("--split", help="How to split; see `zhiy
 SplitSettings = Annotated[
     list[str] | None, typer.Option("--split-set", help="A setting of the split, name=value. Repeatable.")
 ]
+Device = Annotated[str | None, typer.Option("--device", help="Where a neural encoder works: cpu, cuda, ...")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else there.")
 ]
@@ -42,12 +43,15 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads; 
 K = Annotated[int, typer.Option("-k", "--k", min=1, help="Length of a list.")]
 
 
-def make_run(seed: int, threads: int | None) -> Run:
+def make_run(seed: int, threads: int | None, device: str | None = None) -> Run:
     """How to run: with progress bars in the terminal."""
+    from dataclasses import replace
+
     from zhiyin.cli._terminal import Bars
     from zhiyin.run import Run
 
-    return Run(seed=seed, progress=Bars()) if threads is None else Run(seed=seed, threads=threads, progress=Bars())
+    made = Run(seed=seed, progress=Bars(), device=device)
+    return made if threads is None else replace(made, threads=threads)
 
 
 def settings_of(texts: Sequence[str] | None) -> dict[str, str]:

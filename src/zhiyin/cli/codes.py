@@ -21,6 +21,14 @@ SHOWN = 8
 LABELS = "categories"
 """The item column by whose last member, the finest one of a path, purity is measured."""
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--set",
+        help="A setting of the codebook, name=value; see `zhiyin list semantic_ids CODEBOOK`. Repeatable.",
+    ),
+]
 EncoderSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,10 +41,11 @@ def codes(
     codebook: Annotated[str, typer.Argument(help="The codebook's name; see `zhiyin list semantic_ids`.")],
     data: opt.Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; whole or not at all.")],
-    settings: opt.OwnSettings = None,
+    settings: Settings = None,
     encoder: EncoderName = "multilingual",
     encoder_set: EncoderSettings = None,
     keep: Keep = True,
+    device: opt.Device = None,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
     seed: opt.Seed = 0,
@@ -49,7 +58,7 @@ def codes(
     from zhiyin.encoders._kept import identity_hash
 
     check_free(out, overwrite, MARK)
-    run = opt.make_run(seed, threads)
+    run = opt.make_run(seed, threads, device)
     book: Codebook = semantic_ids.get(codebook)(**opt.read_values(opt.settings_of(settings)))
     dataset = opt.open_data(data, run)
     reader = fitted(encoder, encoder_set, dataset, run)

@@ -23,6 +23,12 @@ Keep = Annotated[
 Most = Annotated[
     int | None, typer.Option("-k", "--k", min=1, help="Length of a list; 10, or all items if there are fewer.")
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o", "--set", help="A setting of the encoder, name=value; see `zhiyin list encoders ENCODER`. Repeatable."
+    ),
+]
 EncoderName = Annotated[str, typer.Option("--encoder", help="Who reads the items; see `zhiyin list encoders`.")]
 
 
@@ -30,17 +36,15 @@ def encode(
     encoder: Annotated[str, typer.Argument(help="The encoder's name; see `zhiyin list encoders`.")],
     data: opt.Data,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; whole or not at all.")],
-    settings: opt.OwnSettings = None,
+    settings: Settings = None,
     keep: Keep = True,
-    device: Annotated[str | None, typer.Option("--device", help="Where a neural encoder works: cpu, cuda, ...")] = None,
+    device: opt.Device = None,
     overwrite: opt.Overwrite = False,
     json: opt.Json = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
 ) -> None:
     """Write the vectors of a data set's items, with their ids and the encoder."""
-    from dataclasses import replace
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,7 +52,7 @@ def encode(
     from zhiyin.cli._terminal import note, say_json
 
     check_free(out, overwrite, MARK)
-    run = replace(opt.make_run(seed, threads), device=device)
+    run = opt.make_run(seed, threads, device)
     dataset = opt.open_data(data, run)
     reader = fitted(encoder, settings, dataset, run)
     with new_folder(out, overwrite, MARK) as folder:
@@ -70,9 +74,10 @@ def search(
     text: Annotated[str, typer.Argument(help="What is looked for, in plain words.")],
     data: opt.Data,
     encoder: EncoderName = "multilingual",
-    settings: opt.OwnSettings = None,
+    settings: Settings = None,
     k: Most = None,
     keep: Keep = True,
+    device: opt.Device = None,
     json: opt.Json = False,
     seed: opt.Seed = 0,
     threads: opt.Threads = None,
@@ -85,7 +90,7 @@ def search(
     from zhiyin.errors import ConfigError, DataError, shortened
     from zhiyin.retrieval.exact import search as nearest
 
-    run = opt.make_run(seed, threads)
+    run = opt.make_run(seed, threads, device)
     dataset = opt.open_data(data, run)
     if k is not None and k > dataset.n_items:
         raise ConfigError(f"k = {k} came; a list has between 1 and {dataset.n_items} items (the size of the catalogue)")

@@ -90,14 +90,17 @@ def recommend(
         say_json({"recommendations": found.to_dicts()})
     else:
         show(found, names, k, _limits(recommender, asked, found, not include_seen, allowed, excluded))
-    _doubts(recommender, dataset, None if history is None else _ids(history))
+    _doubts(recommender, dataset, None if history is None else _ids(history), text)
     _late(recommender, moment)
 
 
-def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | None) -> None:
-    """Note what makes a list worth little: ids of other data, or a history of which the model knows nothing."""
+def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | None, text: str | None) -> None:
+    """Note what makes a list worth little: ids of other data, a history or words of which the model knows nothing."""
     from zhiyin.cli._terminal import note
+    from zhiyin.models._wishes import heard
 
+    if text is not None and not heard(model, text):
+        note(f"note: {shortened(text)!r} says nothing to the model and changes nothing; use words that its items use")
     known, fitted_on = model.items, model.trained_on.get("data")
     if known is None:
         return
@@ -198,8 +201,12 @@ def _worded(queries: Queries | list[Query], text: str | None, weight: float) -> 
 
     import numpy as np
 
+    from zhiyin.errors import ConfigError
+
     if text is None:
         return queries
+    if not text.strip():
+        raise ConfigError("--text came empty; say what is asked for, or leave it out")
     told = {"text": text, "text_weight": weight}
     if isinstance(queries, list):
         return [replace(one, context={**one.context, **told}) for one in queries]

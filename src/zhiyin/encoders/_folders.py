@@ -22,9 +22,11 @@ SEEN_BY_VECTORS = (SAFE, *PICKLED, "*.json", "*.txt", "*.model")
 """The files of a model on which its vectors depend, or might: what is pickled is not read, but its change is seen."""
 WANTED = (SAFE, "*.json", "*.txt", "*.model")
 """The files of a model that are fetched from the hub."""
+INSTEAD = "the encoder 'multilingual'"
+"""What there is without the internet."""
 
 
-def folder_of(model: str, name: str, carried: Mapping[str, str], extra: str) -> Path:
+def folder_of(model: str, name: str, carried: Mapping[str, str], extra: str, instead: str = INSTEAD) -> Path:
     """The folder of a model that is given as a folder, or by the name that the hub knows.
 
     Args:
@@ -32,6 +34,7 @@ def folder_of(model: str, name: str, carried: Mapping[str, str], extra: str) -> 
         name: of the encoder, for people.
         carried: model -> the module of a package that carries it.
         extra: the extra that installs these packages.
+        instead: what to take where the model is not to be had.
 
     Raises:
         DataError: the folder holds no model, or pickled weights of a module alone; or the model is not to be had.
@@ -46,7 +49,8 @@ def folder_of(model: str, name: str, carried: Mapping[str, str], extra: str) -> 
         return _checked(_carried(module, name, extra), name)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise DataError(f"{name}: there is no folder {model}; name one that holds {CONFIG}, or a model by its name")
-    return _checked(_fetched(model, name, carried, extra), name)
+    packed = "".join(f'{known!r} (pip install "zhiyin[{extra}]"), ' for known in carried)
+    return _checked(_fetched(model, name, extra, packed + instead), name)
 
 
 def weights_hash(folder: Path) -> str:
@@ -77,7 +81,7 @@ def _carried(module: str, name: str, extra: str) -> Path:
     return Path(package.get_model_path())
 
 
-def _fetched(model: str, name: str, carried: Mapping[str, str], extra: str) -> Path:
+def _fetched(model: str, name: str, extra: str, instead: str) -> Path:
     """The folder of a model in the hub's cache, where what is missing of it is put if the hub answers."""
     try:
         from huggingface_hub import snapshot_download
@@ -94,10 +98,9 @@ def _fetched(model: str, name: str, carried: Mapping[str, str], extra: str) -> P
     except (OSError, ValueError, HfHubHTTPError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         what = "is not on this disk" if held is None else f"is on this disk without all of its weights ({held})"
-        packed = "".join(f'{known!r} (pip install "zhiyin[{extra}]"), ' for known in carried)
         raise DataError(
             f"{name}: the model {model!r} {what} and could not be fetched ({first}); without the internet "
-            f"take {packed}the encoder 'multilingual', or a folder that you copied here"
+            f"take {instead}, or a folder that you copied here"
         ) from error
 
 

@@ -18,6 +18,7 @@ from zhiyin.arrays import AnyArray, FloatMatrix, FloatVector
 from zhiyin.config import Config, setting
 from zhiyin.encoders._folders import folder_of, weights_hash
 from zhiyin.encoders._kept import KEY_BYTES
+from zhiyin.encoders._opening import POOLER, check_weights_are_there, opening
 from zhiyin.encoders._terms import values_of
 from zhiyin.encoders.base import Encoder
 from zhiyin.errors import ConfigError, DataError, MissingExtra, unknown
@@ -171,7 +172,7 @@ class MediaEncoder(Encoder):
 
         from zhiyin._torch import torch_threads
 
-        (processor, net), device = self._net, run.device or "cpu"
+        (processor, net, pools), device = self._net, run.device or "cpu"
         with torch_threads(run.threads), torch.inference_mode():
             try:
                 net.to(device)
@@ -181,30 +182,27 @@ class MediaEncoder(Encoder):
             for rows in self._together(held):
                 inputs = self._inputs(processor, [held[row] for row in rows])
                 output = getattr(net, self.tower, net)(**{name: one.to(device) for name, one in inputs.items()})
-                found |= zip(rows, _pooled(output).float().cpu().numpy(), strict=True)
+                found |= zip(rows, _pooled(output, pools).float().cpu().numpy(), strict=True)
         return np.stack([found[row] for row in range(len(held))]).astype(np.float32)
 
     @cached_property
     def _folder(self) -> Path:
         assert self.config.model is not None
-        return folder_of(self.config.model, self.name, {}, "text")
+        return folder_of(self.config.model, self.name, {}, "text", "the descriptor that needs none (leave model out)")
 
     @cached_property
-    def _net(self) -> tuple[Any, Any]:
-        """What prepares files, and the model."""
+    def _net(self) -> tuple[Any, Any, bool]:
+        """What prepares files, the model, and whether it has learnt to pool its states."""
         try:
-            from safetensors import SafetensorError
             from transformers import AutoModel
         except ImportError:
             raise MissingExtra("text", "transformers", f"the encoder {self.name} with a model") from None
-        try:
-            net = AutoModel.from_pretrained(
-                str(self._folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
-            )
+        safe = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        with opening(self.name, self._folder):
+            net, told = AutoModel.from_pretrained(str(self._folder), output_loading_info=True, **safe)
+            check_weights_are_there(told["missing_keys"], self.name, self._folder)
             processor = self._processor(self._folder)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"{self.name}: {self._folder} does not open as a model: {error}") from error
-        return processor, net.eval()
+        return processor, net.eval(), not any(map(POOLER.search, told["missing_keys"]))
 
 
 def _passes(fault: AnyArray | Exception) -> bool:
@@ -217,12 +215,12 @@ def _passes(fault: AnyArray | Exception) -> bool:
     return isinstance(fault, MemoryError)
 
 
-def _pooled(output: Any) -> Any:
-    """(n, d) the state of each file: the model's own pooled one, or the mean of all."""
+def _pooled(output: Any, pools: bool) -> Any:
+    """(n, d) the state of each file: the model's own pooled one where it has learnt to pool, or the mean of all."""
     if not hasattr(output, "last_hidden_state"):
         return output
     pooled = getattr(output, "pooler_output", None)
-    return output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
+    return pooled.flatten(1) if pools and pooled is not None else output.last_hidden_state.mean(1)
 
 
 def joined(blocks: Sequence[AnyArray]) -> FloatVector:

@@ -44,7 +44,10 @@ def load(path: str | Path) -> Encoder:
 
     folder = Path(path)
     encoder: Encoder = component_in(folder, "encoders", "encoder", FORMAT, encoders.get)
-    found: dict[str, Any] = {**load_arrays(folder / ARRAYS), **read_json(folder / TEXTS)}
+    texts = read_json(folder / TEXTS)
+    if not isinstance(texts, dict):
+        raise DataError(f"{folder / TEXTS} is damaged: it holds {type(texts).__name__}, names are expected")
+    found: dict[str, Any] = {**load_arrays(folder / ARRAYS), **texts}
     if found.keys() != set(encoder.learns):
         came, wanted = ", ".join(sorted(found)) or "nothing", ", ".join(sorted(encoder.learns)) or "nothing"
         raise DataError(f"{folder} is damaged: it holds {came}, {encoder.name} learns {wanted}; save the encoder anew")

@@ -152,9 +152,10 @@ class TermSpace:
         useful.sort(key=lambda pair: (-pair[1], pair[0]))
         kept = useful[: limits.max_terms]
         if not kept:
+            few = f"{limits.min_items} to {most:.0f}" if most >= limits.min_items else "some but not all"
             raise DataError(
                 f"of {len(counts):,} terms in {', '.join((*fields.text, *fields.categories))} none is shared by "
-                f"{limits.min_items} to {most:.0f} of {table.num_rows:,} items; take columns that have terms in common"
+                f"{few} of {table.num_rows:,} items; take columns that have terms in common"
             )
         idf = np.log((1 + table.num_rows) / (1 + np.array([count for _, count in kept]))) + 1
         space = cls(tuple(term for term, _ in kept), idf, fields, category_weight)

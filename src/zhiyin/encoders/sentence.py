@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from zhiyin.arrays import FloatMatrix
 from zhiyin.config import setting
 from zhiyin.encoders._folders import folder_of, weights_hash
+from zhiyin.encoders._opening import check_tells_apart, check_weights_are_there, missing_weights, opening
 from zhiyin.encoders.base import TextConfig, TextEncoder
-from zhiyin.errors import ConfigError, DataError, MissingExtra
+from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.run import Run
 
 if TYPE_CHECKING:
@@ -80,17 +81,21 @@ class Sentence(TextEncoder):
     @cached_property
     def _net(self) -> SentenceTransformer:
         try:
-            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
         except ImportError:
             raise MissingExtra("text", "sentence-transformers", f"the encoder {self.name}") from None
-        try:
-            return SentenceTransformer(
+        with opening(self.name, self._folder):
+            net = SentenceTransformer(
                 str(self._folder),
                 device="cpu",
                 local_files_only=True,
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise DataError(f"{self.name}: {self._folder} does not open as a model: {error}") from error
+            for module in net:
+                if (inner := getattr(module, "auto_model", None)) is not None:
+                    check_weights_are_there(missing_weights(inner), self.name, self._folder)
+            reads: Any = net.tokenizer
+            if hasattr(reads, "all_special_ids"):  # one of transformers, and not a bare one of tokenizers
+                check_tells_apart(lambda text: reads(text)["input_ids"], reads.all_special_ids, self.name, self._folder)
+        return net

@@ -18,7 +18,7 @@ from zhiyin.encoders._terms import Fields, Limits, TermSpace
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.run import Run
 
-COLUMN = "said"
+COLUMN = "what items say"
 
 
 class TFIDFConfig(TextConfig):

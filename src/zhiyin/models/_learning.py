@@ -203,7 +203,7 @@ class SequenceLearner(VectorRecommender):
         if self._begun is not None:
             self.texts, self.said = self._begun.texts, self._begun.said
         elif own.text != "none":
-            self.texts, self.said = ItemTexts.fit(train, own.encoder, own.text_size, run)
+            self.texts, self.said = ItemTexts.fit(train, own.encoder, own.said_width, run)
         self.item_sides, self.item_columns = None, None
         self.uses = uses(train.histories, self.n_items)
         if self._begun is not None:
@@ -250,7 +250,7 @@ class SequenceLearner(VectorRecommender):
             return None
         found = self.said
         if found is None:
-            _, found = ItemTexts.fit(train, self.config.encoder, self.config.text_size, run)
+            _, found = ItemTexts.fit(train, self.config.encoder, self.config.said_width, run)
         self.known = self.known | found.any(1)
         return found
 

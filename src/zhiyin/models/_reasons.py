@@ -1,4 +1,4 @@
-"""Reasons: what of the history brought each recommended item, or what else put it there."""
+"""Reasons: what of a query brought each recommended item, an event of its history or its words, or what else did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from zhiyin.arrays import FloatMatrix, FloatVector, IntVector
 from zhiyin.data.queries import Queries
 from zhiyin.data.recommendations import Reason, Recommendations
+from zhiyin.errors import shortened
 from zhiyin.models._filling import FILLED
+from zhiyin.models._wishes import TEXT, wished
 from zhiyin.run import Run
 
 if TYPE_CHECKING:
@@ -47,29 +49,48 @@ def _of_query(
     shares = np.zeros((0, len(listed)), np.float32)
     if query.histories.n_events and len(listed):
         shares = model._contributions(query, listed)
+    words = np.zeros(len(listed), np.float32)
+    if len(listed) and wished(query).any():
+        words = model._worth_of_words(query, listed)
     reasons: list[tuple[Reason, ...]] = []
     for place, item in enumerate(listed.tolist()):
         if found.source_of(row, place) == FILLED:
             reasons.append((_popular(model, item),))
         else:
-            reasons.append(_of_history(model, item, query, shares[:, place], most))
+            reasons.append(_of_what_came(model, item, query, shares[:, place], float(words[place]), most))
     return tuple(reasons)
 
 
-def _of_history(model: Recommender, item: int, query: Queries, shares: FloatVector, most: int) -> tuple[Reason, ...]:
-    """The items of the history that add most to the score; where none does, what the model says of the item itself."""
+def _of_what_came(
+    model: Recommender, item: int, query: Queries, shares: FloatVector, words: float, most: int
+) -> tuple[Reason, ...]:
+    """What adds most to the score, items of the history or words; where nothing does, what the model says of the item.
+
+    Args:
+        model: which scores.
+        item: which is listed.
+        query: one.
+        shares: (n_events,) what each event of the history adds.
+        words: what those of the query add.
+        most: reasons.
+    """
     others, place = np.unique(query.histories.item, return_inverse=True)
     weights = np.bincount(place, shares, len(others))
     best = np.argsort(-weights, kind="stable")[:most]
     best = best[weights[best] > 0]
-    if not len(best):
-        general = model._general_reason(item, query)
-        return () if general is None else (general,)
     ids = model.vocabulary.decode(others[best])
-    return tuple(
+    found = [
         Reason("history", float(weights[at]), one, model._common(item, int(others[at])))
         for at, one in zip(best, ids, strict=True)
-    )
+    ]
+    if words > 0:
+        asked = shortened(query.context[TEXT][0])
+        found.append(Reason(TEXT, words, text=f"near to what was asked for: {asked}"))
+        found.sort(key=lambda one: -one.weight)
+    if not found:
+        general = model._general_reason(item, query)
+        return () if general is None else (general,)
+    return tuple(found[:most])
 
 
 def _popular(model: Recommender, item: int) -> Reason:

@@ -10,6 +10,8 @@ from zhiyin.config import Config, Search, names, setting
 from zhiyin.encoders._reader import Reader, reader_of
 from zhiyin.nn.reading import Feature
 
+TEXT_SIZE = 64
+"""The numbers in which items are told, where no setting says it."""
 SOFTMAX_ITEMS = 5_000
 """The largest catalogue for which `loss="auto"` is the softmax over all items."""
 
@@ -54,8 +56,9 @@ class SequenceConfig(Config):
     it."""
     encoder: Reader = Reader()
     """Who reads them: the name of an encoder, or `{"encoder": ..., "settings": {...}}`."""
-    text_size: int = setting(64, ge=1, le=4096, search=Search(16, 128, log=True))
-    """The numbers in which what an item says is told: the leading directions of the encoder's vectors."""
+    text_size: int | None = setting(None, ge=1, le=4096, search=Search(16, 128, log=True))
+    """The numbers in which what an item says is told: the leading directions of the encoder's vectors. None: 64, but
+    under `null_space` at most half of `embedding_size`."""
     gate: float = setting(0.0, ge=0)
     """An item of n events has n / (n + gate) of its own vector; the fewer, the more it is what it says."""
     hidden_ids: float = setting(0.0, ge=0, lt=1)
@@ -118,12 +121,12 @@ class SequenceConfig(Config):
     def _widths(self) -> Self:
         what = f"embedding_size {self.embedding_size}"
         if self.own_width <= 0:
-            raise ValueError(f"text_size {self.text_size} leaves nothing of {what} for an item's own")
+            raise ValueError(f"text_size {self.said_width} leaves nothing of {what} for an item's own")
         if self.codes and self.own_width % self.codes:
-            left = f" less text_size {self.text_size}" if self.text == "null_space" else ""
+            left = f" less text_size {self.said_width}" if self.text == "null_space" else ""
             raise ValueError(f"{what}{left} is not divided by codes {self.codes}")
-        if self.codes > self.text_size and self.codes_by == "text":
-            raise ValueError(f"{self.codes} codes cannot be made of text_size {self.text_size}; take no more codes")
+        if self.codes > self.said_width and self.codes_by == "text":
+            raise ValueError(f"{self.codes} codes cannot be made of text_size {self.said_width}; take no more codes")
         if self.codes and self.text == "initial":
             raise ValueError("codes are shared by items, so that text cannot be their first values; take text=added")
         return self
@@ -141,7 +144,14 @@ class SequenceConfig(Config):
     @property
     def own_width(self) -> int:
         """The length of what an item has of its own, at least."""
-        return self.embedding_size - (self.text_size if self.text == "null_space" else 0)
+        return self.embedding_size - (self.said_width if self.text == "null_space" else 0)
+
+    @property
+    def said_width(self) -> int:
+        """The length of what an item says."""
+        if self.text_size is not None:
+            return self.text_size
+        return min(TEXT_SIZE, max(1, self.embedding_size // 2)) if self.text == "null_space" else TEXT_SIZE
 
     def idle(self, n_items: int) -> dict[str, str]:
         """The settings that were changed but do nothing beside the others, each with the reason."""

@@ -11,19 +11,19 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import logsumexp
 
-from zhiyin.arrays import BoolVector, FloatMatrix, IntVector
+from zhiyin.arrays import BoolVector, FloatMatrix, FloatVector, IntVector
 from zhiyin.artifacts import load_arrays, save_arrays
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.queries import Queries, Query
 from zhiyin.data.recommendations import Reason
-from zhiyin.errors import ConfigError, DataError, shortened
+from zhiyin.errors import ConfigError, DataError
 from zhiyin.models._catalogues import extended, replaced
 from zhiyin.models._learning import SequenceLearner
 from zhiyin.models._sides import ItemSides, UserSides, saved_item_sides
 from zhiyin.models._tables import text_table
 from zhiyin.models._texts import ItemTexts, saved_texts
 from zhiyin.models._torch import device_of, torch_of, torch_threads
-from zhiyin.models._wishes import TEXT, mixed, text_vectors, wished
+from zhiyin.models._wishes import TEXT, mixed, text_vectors
 from zhiyin.models.base import Asked
 from zhiyin.run import Run
 from zhiyin.splitting.base import Cases
@@ -202,8 +202,6 @@ class SequenceRecommender(SequenceLearner):
         return queries if known.all() else replace(queries, histories=queries.histories.keep(known))
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
-        if self.known[item] and self.speaks and wished(query).any():
-            return Reason("text", 0.0, text=f"near to what was asked for: {shortened(query.context[TEXT][0])}")
         if not (self.known[item] and self._met(query).histories.n_events):
             return None
         return Reason("sequence", 0.0, text="the history as a whole, no single item of it")
@@ -214,12 +212,27 @@ class SequenceRecommender(SequenceLearner):
         found[self._knows(query.histories.item)] = super()._contributions(self._met(query), items)
         return found
 
+    def _worth_of_words(self, query: Queries, items: IntVector) -> FloatVector:
+        """Leave them out: what they add to an item's score beyond what they add to the mean item.
+
+        Not to its log-probability, as for events: strong words let the first few items have it all, and all others,
+        named by them or not, lose.
+        """
+        if not self.speaks:
+            return super()._worth_of_words(query, items)
+        wordless = {name: values for name, values in query.context.items() if name != TEXT}
+        both, without = self._score(query)[0], self._score(replace(query, context=wordless))[0]
+        added = both - np.where(np.isfinite(without), without, 0)  # without a history there was no score
+        counts = np.isfinite(both)
+        found = np.where(counts, added, 0)[items] - (added[counts].mean() if counts.any() else 0)
+        return np.where(counts[items], found, 0).astype(np.float32)
+
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
-        silent = self._met(queries).histories.lengths == 0
-        if self.speaks:
-            silent &= ~wished(queries)
+        silent = (self._met(queries).histories.lengths == 0) & ~np.isfinite(scores).any(
+            1
+        )  # nor words that say anything
         scores[np.ix_(silent, self.known)] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found

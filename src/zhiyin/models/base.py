@@ -77,6 +77,10 @@ class Recommender(Listing):
         """
         return leave_one_out(self, query, items)
 
+    def _worth_of_words(self, query: Queries, items: IntVector) -> FloatVector:
+        """(n_items,) how much what one query asks for in words adds to the score of each item."""
+        return np.zeros(len(items), np.float32)
+
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """(n_queries, len(items)) what a reason is a difference of: here the scores."""
         return self._score_of(queries, items)
@@ -86,7 +90,7 @@ class Recommender(Listing):
         return np.ones(len(items), bool)
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
-        """What to say for an item to which no event of one query's history contributed; None for nothing."""
+        """What to say for an item to which nothing of one query contributed; None for nothing."""
         return None
 
     def _common(self, item: int, other: int) -> str | None:

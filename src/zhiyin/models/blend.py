@@ -169,20 +169,30 @@ class Blend(Recommender):
         return {"zscore": standard_scores, "minmax": unit_range, "rank": ranks}[self.config.method](scores, known)
 
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
-        """The members' own contributions, brought onto the common scale as their scores are.
+        return self._shares(query, items)[:-1]
 
-        With ranks, which are no sums, a member's part of the score is divided in proportion to its contributions.
+    def _worth_of_words(self, query: Queries, items: IntVector) -> FloatVector:
+        found: FloatVector = self._shares(query, items)[-1]
+        return found
+
+    def _shares(self, query: Queries, items: IntVector) -> FloatMatrix:
+        """(n_events + 1, n_items) what events and, below them, words add to members, brought onto the common scale.
+
+        With ranks, which are no sums, a member's part of the score is divided in proportion to what adds to it.
         """
-        total = np.zeros((query.histories.n_events, len(items)), np.float32)
+        n = query.histories.n_events
+        total = np.zeros((n + 1, len(items)), np.float32)
         for model, weight in zip(self.models, self.weights, strict=True):
             scores = model._score(query)
             known = np.isfinite(scores)
-            shares = np.where(known[0, items], model._contributions(query, items), 0)
+            rows = [model._contributions(query, items)] if n else []
+            rows.append(model._worth_of_words(query, items)[None])
+            shares = np.where(known[0, items], np.concatenate(rows), 0)
             total += weight * shares * self._scale(scores, known, items, shares)
         return total
 
     def _scale(self, scores: FloatMatrix, known: AnyArray, items: IntVector, shares: FloatMatrix) -> FloatVector:
-        """(n_items,) what brings one member's contributions (n_events, n_items) onto the common scale."""
+        """(n_items,) what brings one member's shares (n_events + 1, n_items) onto the common scale."""
         if self.config.method in ("rank", "rrf"):
             size = np.abs(shares).sum(axis=0)
             part = self._comparable(scores, known)[0, items]

@@ -91,7 +91,7 @@ class TIGER(Transformer):
         said = self.said
         if said is None and own.company < 1:
             try:
-                said = ItemTexts.fit(train, own.encoder, own.text_size, run)[1]
+                said = ItemTexts.fit(train, own.encoder, own.said_width, run)[1]
             except DataError as error:
                 raise self._wordless(error) from None
         used = company_vectors(train.histories, self.n_items, own.company_size, run, self.name) if own.company else None
@@ -366,14 +366,13 @@ class TIGER(Transformer):
 
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities: of codes, or of items by the softmax of their scores; without a history, all alike."""
-        from zhiyin.models._wishes import wished
-
-        silent = (self._met(queries).histories.lengths == 0) & ~(self.reads_text & wished(queries))
+        silent = self._met(queries).histories.lengths == 0
         if self.config.head == "beam" and not self.config.dense:
             found = self._score_of(queries, items)
             found[np.ix_(silent, self.known[items])] = -np.log(max(1, int(np.count_nonzero(self.known))))
             return found
         scores = self._score_of(queries, np.arange(self.n_items, dtype=np.int32))
+        silent &= ~np.isfinite(scores).any(1)  # nor words that say anything
         scores[np.ix_(silent, self.known)] = 0
         likely: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return likely

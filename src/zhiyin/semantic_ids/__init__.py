@@ -88,7 +88,7 @@ def words(
         columns: which columns to read; by default all of text, and lists of it.
 
     Raises:
-        DataError: as many items as codes are expected, or nothing is there to read.
+        DataError: as many items as codes are expected, or a column is named that is not there.
     """
     from zhiyin.semantic_ids._words import words as found
 

@@ -87,9 +87,9 @@ def _levels(
         raise ConfigError(f"n_words={n_words} came; at least 1 is expected")
     if not len(rows):
         return []
-    space, weights = TermSpace.fit(table, _fields(table, columns), LIMITS)
-    terms = [shown(term).rpartition(SEPARATOR)[2] for term in space.terms]
-    weights = sparse.csr_array(weights)[rows].astype(np.float64)
+    space, weights = _terms(table, columns)
+    terms = [shown(term).rpartition(SEPARATOR)[2] for term in space]
+    weights = weights[rows].astype(np.float64)
     whole = np.asarray(weights.sum(axis=0)).ravel()
     found: list[_Level] = []
     before, counted = sparse.csr_array(whole.reshape(1, -1)), np.array([len(rows)])
@@ -99,6 +99,18 @@ def _levels(
         found.append(_named(mine, worth, terms, step, found[-1] if found else None, n_words))
         before, counted = mine, counts
     return found
+
+
+def _terms(table: pa.Table, columns: Sequence[str] | None) -> tuple[tuple[str, ...], sparse.csr_array]:
+    """The terms of a table and their weights (n, n_terms); none where nothing speaks, or no two items share a word."""
+    try:
+        fields = _fields(table, columns)
+        space, weights = TermSpace.fit(table, fields, LIMITS)
+    except DataError:
+        if columns is not None:
+            _fields(table, columns)  # a wrong name is told
+        return (), sparse.csr_array((table.num_rows, 0))
+    return space.terms, sparse.csr_array(weights)
 
 
 def _sums(weights: sparse.csr_array, step: Prefixes) -> sparse.csr_array:
