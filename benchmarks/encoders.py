@@ -1,19 +1,23 @@
-"""How fast encoders are, how fast kept vectors are found again, and what a million items take of memory.
+"""How fast encoders are, how fast kept vectors are found again, what a million items take of memory, what words find.
 
     python benchmarks/encoders.py                         # all of it: an hour or so
     python benchmarks/encoders.py --items 200 --many 2000 --encoders multilingual --out encoders_smoke
 
 For each encoder: `--items` different texts are encoded by the bare model in batches (its own throughput) and by the
-encoder with everything around it (cleaning, hashing, keeping), in turn, three times; the medians of CPU seconds count.
+encoder with everything around it (cleaning, hashing, keeping in a new folder of the cache, as by default), in turn,
+three times; the medians of CPU seconds count.
 Then the second run, which reads what was kept, on `--many` items. Then, in processes of their own, the peak of memory
 while an encoder that costs nothing streams `--many` items into a file, beyond that of a process that only holds the
-item table. Written to benchmarks/results/NAME.json.
+item table. Last, how many of two hundred things (`tests/encoders/titles.tsv`) are among the first ten titles for what
+somebody says who looks for them, in other words. Written to benchmarks/results/NAME.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +34,8 @@ from zhiyin.run import Run
 ENCODERS = ("multilingual", "sentence", "tfidf")
 TARGETS = {"share_of_own_throughput": 0.9, "kept_items_per_second": 50_000, "peak_mib": 2_048}
 REPEAT = 3
+READERS = {"multilingual": ("en", "zh"), "sentence": ("en",)}
+"""Encoders, and the languages in which they are asked."""
 WIDTH = 384
 CHUNK = 10_000
 WORDS = (
@@ -86,8 +92,10 @@ def speed(name: str, items: pa.Table, run: Run) -> dict[str, Any]:
         with clock() as taken:
             own(encoder, texts, run)()
         bare.append(taken.cpu)
-        with tempfile.TemporaryDirectory() as folder, clock() as taken:
-            encoder.encode(items, keep=Path(folder) / "kept", run=run)
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["ZHIYIN_CACHE"] = folder
+            with clock() as taken:
+                encoder.encode(items, run=run)
         whole.append(taken.cpu)
     one, all_ = statistics.median(bare), statistics.median(whole)
     found = {"own_per_cpu_second": len(texts) / one, "per_cpu_second": len(texts) / all_, "share": one / all_}
@@ -151,6 +159,27 @@ def memory(n: int) -> dict[str, Any]:
     return found
 
 
+def by_words(run: Run) -> dict[str, dict[str, float]]:
+    """Recall@10 of a thing, by words that its title does not have; and of its title by that in the other language."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "encoders"))
+    from titles import recall, titles
+
+    found: dict[str, dict[str, float]] = {}
+    for name, languages in READERS.items():
+        read = encoders.get(name)()
+        asked = {one: read.encode_texts(texts, run=run) for one, texts in titles().items() if one.endswith("_asked")}
+        told = {
+            one: read.encode_texts(texts, purpose="item", run=run)
+            for one, texts in titles().items()
+            if one in languages
+        }
+        found[name] = {language: recall(asked[f"{language}_asked"], told[language], 10) for language in languages}
+        if len(languages) > 1:
+            found[name]["en by zh, first"] = recall(told["zh"], told["en"], 1)
+    print(found)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=2_000, help="texts for the speed of an encoder")
@@ -167,6 +196,7 @@ def main() -> None:
         "speed": {name: speed(name, texts, run) for name in asked.encoders.split(",")},
         "kept": kept(table(min(asked.many, 200_000)), run),
         "memory": memory(asked.many),
+        "by words": by_words(run),
     }
     write_results(asked.out, found)
 

@@ -2,7 +2,8 @@
 
 python benchmarks/run.py --data FOLDER [--only SCRIPT ...] [--peer rectools=PYTHON] [--peer lenskit=PYTHON]
 
-On two cores, the scripts of sequence models (`sequences*.py`) take most of a day, all others half an hour.
+On two cores, the scripts of sequence models (`sequences*.py`) take most of a day, `semantics.py` and `two_stage.py`
+half a day each, all others an hour or two together.
 """
 
 from __future__ import annotations

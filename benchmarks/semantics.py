@@ -44,6 +44,7 @@ METRICS = ("ndcg@10", "recall@10")
 FOUND = RESULTS / "semantics"
 """What was found for each user, a file for each run and seed."""
 MEASURED = (*METRICS, "among cold", "of the genre")
+COLUMNS = (*MEASURED, *(f"{name}, few" for name in METRICS))
 FACTS = ("device", "cpu", "validation", "best_epoch", "code use", "collisions")
 FEW = 5
 """Events of an item to learn from, at most, that are few."""
@@ -103,11 +104,16 @@ JOINED: dict[str, dict[str, Any]] = {
     "added, words and categories, hidden, alone": {"text": "added", "shared": True, "hidden_ids": 0.3, "neighbours": 0},
     "added, words and categories, hidden, by use": {"text": "added", "shared": True, "hidden_ids": 0.3, **BY_USE},
     "frozen, words and categories": {"text": "frozen", "shared": True},
+    "none, 8 codes": {"codes": 8},
+    "none, 8 codes by text": {"codes": 8, "codes_by": "text", **SPOKEN},
 }
 """The ways to join what items say to how they are used; "shared" adds `SHARED`."""
 ALL = "added, words and categories"
 WARM = {
-    "amazon-beauty": (*tuple(JOINED)[: tuple(JOINED).index(ALL)], ALL, f"{ALL}, gate", f"aligned, {ALL}, gate"),
+    "amazon-beauty": (
+        *tuple(JOINED)[: tuple(JOINED).index(ALL)],
+        *(ALL, f"{ALL}, gate", f"aligned, {ALL}, gate", "none, 8 codes", "none, 8 codes by text"),
+    ),
     "movielens-1m": ("none", "added", f"{ALL}, gate"),
 }
 KEPT = ("none", "added", f"{ALL}, gate", f"{ALL}, hidden", f"{ALL}, hidden, alone", "frozen, words and categories")
@@ -276,6 +282,26 @@ def known() -> dict[str, Any]:
     return {label: one for label, one in runs.items() if label in RUNS and one["settings"] == RUNS[label][3]}
 
 
+def on_record() -> dict[str, Any]:
+    """What is known, and what was kept; no comparison of a row whose files are no more with one found anew."""
+    old, new = known(), summary()
+    for label, one in old.items():
+        if label not in new and _first(label) in new:
+            tests = ("gain", "gain_low", "gain_high", "p")
+            old[label] = {key: _without(value, tests) if key in COLUMNS else value for key, value in one.items()}
+    return old | new
+
+
+def _without(values: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _first(label: str) -> str:
+    """The run of the same part against which all others are tested."""
+    part = label.rpartition("/")[0]
+    return next(one for one in RUNS if one.rpartition("/")[0] == part)
+
+
 def summary() -> dict[str, Any]:
     """The means over seeds of all that was kept, and the tests against the first run of each part; no part without."""
     found: dict[str, Any] = {}
@@ -284,10 +310,7 @@ def summary() -> dict[str, Any]:
         files = [kept_file(FOUND, label, seed) for seed in range(10)]
         if runs := [dict(np.load(file)) for file in files if is_kept(file, _settings(label))]:
             kept[label] = runs
-    first: dict[str, str] = {}
-    for label in RUNS:
-        first.setdefault(label.rpartition("/")[0], label)
-    kept = {label: runs for label, runs in kept.items() if first[label.rpartition("/")[0]] in kept}
+    kept = {label: runs for label, runs in kept.items() if _first(label) in kept}
     for label, runs in kept.items():
         found[label] = {"settings": RUNS[label][3], "seeds": len(runs)}
         found[label] |= {name: [run[name].item() for run in runs] for name in FACTS if name in runs[0]}
@@ -348,7 +371,7 @@ def main() -> None:
             if not is_kept(kept_file(FOUND, label, seed), _settings(label)):
                 again = [sys.executable, __file__, "--data", str(chosen.data), "--work", str(chosen.work), *device]
                 subprocess.run([*again, "--runs", label, "--seeds", str(seed), "--one"], check=True)
-            found = known() | summary()
+            found = on_record()
             write_results(
                 "semantics", {"protocol": PROTOCOL, "runs": {label: found[label] for label in RUNS if label in found}}
             )

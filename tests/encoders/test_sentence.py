@@ -100,7 +100,7 @@ def test_what_would_be_drawn_at_random_is_refused(copy: Path) -> None:
     save_file(weights, copy / "model.safetensors", {"format": "pt"})
     for file in (*copy.glob("tokenizer*"), copy / "vocab.txt"):
         file.unlink()
-    with pytest.raises(DataError, match="tells no texts apart; its vocabulary"):
+    with pytest.raises(DataError, match="has no vocabulary; its file"):
         Sentence(model=str(copy)).encode_texts(["a"])
 
 

@@ -6,7 +6,7 @@ For want of weights or of a vocabulary the libraries warn, and go on with some t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from zhiyin.errors import DataError, ZhiyinError
 
 POOLER = re.compile(r"(^|\.)pooler\.")
 """Weights of a head over all states, which many checkpoints leave out: nobody needs it for the states."""
-TOLD_APART = ("red shoes", "a quiet film of 1982", "宇宙 电影")
-"""Texts that any tokenizer tells apart, by one of them at least."""
 
 
 @contextmanager
@@ -67,22 +65,14 @@ def missing_weights(net: Any) -> list[str]:
     return sorted(told["missing_keys"])
 
 
-def check_tells_apart(
-    tokens: Callable[[str], Sequence[int]], marks: Iterable[int | None], name: str, folder: Path
-) -> None:
-    """Refuse a tokenizer that has no vocabulary: it makes one and the same token of everything, or none.
-
-    Args:
-        tokens: the numbers of the tokens of a text.
-        marks: numbers of tokens that are put around any text.
-        name: of the encoder, for people.
-        folder: of the model.
+def check_vocabulary(tokenizer: Any, name: str, folder: Path) -> None:
+    """Refuse a tokenizer of transformers that knows its marks alone: it makes one token of everything, or none.
 
     Raises:
         DataError: it does.
     """
-    if len({one for text in TOLD_APART for one in tokens(text)} - set(marks)) < 2:
+    if len(set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)) < 2:
         raise DataError(
-            f"{name}: the tokenizer in {folder} tells no texts apart; its vocabulary (tokenizer.json, vocab.txt, "
-            "*.model) is missing or broken: copy the whole model anew"
+            f"{name}: the tokenizer in {folder} has no vocabulary; its file (tokenizer.json, vocab.txt, *.model) is "
+            "missing or broken: copy the whole model anew"
         )

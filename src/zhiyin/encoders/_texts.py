@@ -40,6 +40,13 @@ def cleaned(text: str, most: int | None = None) -> str:
     >>> cleaned("R&D &amp;lt;b&amp;gt;now&amp;lt;/b&amp;gt;")
     'R&D now'
     """
+    if not text.isascii() or not text.isprintable() or "<" in text or "&" in text or "  " in text:
+        text = _plain(text)  # most texts are plain, and this is most of what `tfidf` costs beside its own work
+    text = text.strip()
+    return text if most is None or len(text) <= most else text[:most].rstrip()
+
+
+def _plain(text: str) -> str:
     text = _without_tags(text)
     for _ in range(_LAYERS if "&" in text else 0):
         plain = html.unescape(text)
@@ -48,8 +55,7 @@ def cleaned(text: str, most: int | None = None) -> str:
         text = _without_tags(plain)
     if not text.isprintable() or "  " in text:  # no letter of _BLANK but the space is printable
         text = _BLANK.sub(" ", text.encode("utf-8", "ignore").decode("utf-8"))
-    text = unicodedata.normalize("NFC", text).strip()
-    return text if most is None else text[:most].rstrip()
+    return unicodedata.normalize("NFC", text)
 
 
 def _without_tags(text: str) -> str:
@@ -99,6 +105,8 @@ def _joined(value: object, most: int) -> str:
 
 def _sentences(parts: Sequence[str]) -> str:
     """Parts that are not empty, each ending as a sentence does where another one follows."""
-    said = [part for part in parts if part]
-    ended = [part if part[-1] in _SENTENCE_END else f"{part}." for part in said[:-1]]
-    return " ".join([*ended, *said[-1:]])
+    said = ""
+    for part in parts:
+        if part:
+            said += part if not said else f" {part}" if said[-1] in _SENTENCE_END else f". {part}"
+    return said

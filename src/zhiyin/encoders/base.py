@@ -83,7 +83,7 @@ class Encoder(Component):
     about_contents: ClassVar[tuple[str, ...]] = ()
     """Settings that say what is read, or how fast, and not what vector a content has."""
     worth_keeping: ClassVar[bool] = True
-    """Whether encoding is slower than finding a kept vector."""
+    """Whether encoding is slower than finding a kept vector; if not, none is looked for unless a folder is named."""
     refuses: ClassVar[str] = "name what may not be read"
     """What there is to say of the items of which `_refuses` does not let a content be read."""
 
@@ -159,7 +159,8 @@ class Encoder(Component):
 
         Args:
             items: one row an item, or a dataset, of which the item table is taken.
-            keep: whether vectors are kept on the disk, and taken from there next time; or the folder where.
+            keep: whether vectors are kept on the disk, and taken from there next time; or the folder where. An encoder
+                that is quicker than that keeps none, unless a folder is named.
             out: a new `.npy` file for the vectors, which are then mapped from it and need not fit into memory.
             run: threads, and who watches.
 
@@ -232,9 +233,11 @@ class Encoder(Component):
         if any(name not in self.__dict__ for name in self.learns):
             raise NotFittedError(f"{self.name} learns from a catalogue first: call fit(items), or load a saved one")
 
-    def _kept(self, keep: bool | Path) -> KeptVectors:
-        """Where vectors are looked for."""
-        if keep is False or (keep is True and not self.worth_keeping):
+    def _kept(self, keep: bool | Path) -> KeptVectors | None:
+        """Where vectors are looked for, if anywhere."""
+        if isinstance(keep, bool) and not self.worth_keeping:
+            return None
+        if keep is False:
             return KeptVectors({})
         identity = self.identity()
         named = f"{self.name.rpartition(':')[2]}-{identity_hash(identity)}"
@@ -247,26 +250,29 @@ class Encoder(Component):
         """How many contents are read at once."""
         return int(getattr(self.config, "batch_size", BATCH))
 
-    def _rows(self, table: pa.Table, kept: KeptVectors, tally: Tally, run: Run, file: BinaryIO | None) -> Rows:
+    def _rows(self, table: pa.Table, kept: KeptVectors | None, tally: Tally, run: Run, file: BinaryIO | None) -> Rows:
         """The vectors of all rows, window by window."""
         rows = Rows(table.num_rows, file)
-        if file is not None:
+        if file is not None and kept is not None:
             kept.lean_on(file)
         try:
             with Ticks(table.num_rows, self._batch, run, self.name) as ticks:
                 for start in range(0, table.num_rows, WINDOW):
                     rows.append(self._window(table.slice(start, WINDOW), start, kept, tally, run, ticks))
         finally:
-            kept.write()
+            if kept is not None:
+                kept.write()
         if not table.num_rows:
             rows.start(self.width)
         return rows
 
     def _window(
-        self, table: pa.Table, start: int, kept: KeptVectors, tally: Tally, run: Run, ticks: Ticks
+        self, table: pa.Table, start: int, kept: KeptVectors | None, tally: Tally, run: Run, ticks: Ticks
     ) -> FloatMatrix:
         """(n, d) the vectors of some rows."""
         contents = self._contents(table)
+        if kept is None:
+            return self._afresh(contents, start, tally, run, ticks)
         found = [self._key(content) if content else None for content in contents]
         there = [row for row, key in enumerate(found) if key is not None]
         nothing = [row for row, key in enumerate(found) if key is None]
@@ -290,6 +296,21 @@ class Encoder(Component):
         spoke = np.array(there, np.int64)
         tally.unreadable += (start + spoke[~values[spoke].any(1)]).tolist()
         return values
+
+    def _afresh(self, contents: list[str], start: int, tally: Tally, run: Run, ticks: Ticks) -> FloatMatrix:
+        """(n, d) the vectors of contents, of which none is looked for; of equal ones, one is encoded."""
+        place_of = {content: place for place, content in enumerate(dict.fromkeys(filter(None, contents)))}
+        found = np.zeros((len(place_of) + 1, self.width), np.float32)  # the last row for who says nothing
+        with closing(self._steps(list(place_of), run)) as steps:
+            for places, vectors in steps:
+                found[places] = self._checked(vectors, len(places))
+        places_of_all = np.array([place_of.get(content, -1) for content in contents], np.int64)
+        tally.encoded += len(place_of)
+        tally.silent += (start + np.flatnonzero(places_of_all < 0)).tolist()
+        empty = ~np.any(found, axis=1)[places_of_all]
+        tally.unreadable += (start + np.flatnonzero(empty & (places_of_all >= 0))).tolist()
+        ticks.to(start + len(contents))
+        return found[places_of_all]
 
     def _keep(self, contents: list[str], keys: list[bytes], kept: KeptVectors, run: Run, ticks: Ticks) -> None:
         """Encode contents and keep each vector as soon as it is there, so that an error or a crash loses little."""

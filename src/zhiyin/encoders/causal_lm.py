@@ -21,7 +21,7 @@ from pydantic import field_validator
 from zhiyin.arrays import FloatMatrix
 from zhiyin.config import setting
 from zhiyin.encoders._folders import INSTEAD, file_hash, folder_of, weights_hash
-from zhiyin.encoders._opening import check_tells_apart, check_weights_are_there, opening
+from zhiyin.encoders._opening import check_vocabulary, check_weights_are_there, opening
 from zhiyin.encoders._prompts import EDGE, TEXT, Prompt, filled, no_room
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, DataError, MissingExtra
@@ -219,8 +219,7 @@ class CausalLM(TextEncoder):
             tokenizer: Any = AutoTokenizer.from_pretrained(folder, **safe)
             if not tokenizer.is_fast:
                 raise DataError(f"{self.name}: {folder} has no fast tokenizer; save it anew with one (tokenizer.json)")
-            marks = tokenizer.all_special_ids
-            check_tells_apart(lambda text: tokenizer(text)["input_ids"], marks, self.name, self._place)
+            check_vocabulary(tokenizer, self.name, self._place)
             how = {"use_safetensors": True, "dtype": self.config.dtype, "output_loading_info": True}
             net, told = AutoModel.from_pretrained(folder, **how, **safe)
             check_weights_are_there(told["missing_keys"], self.name, self._place)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from zhiyin.arrays import FloatMatrix
 from zhiyin.config import setting
 from zhiyin.encoders._folders import folder_of, weights_hash
-from zhiyin.encoders._opening import check_tells_apart, check_weights_are_there, missing_weights, opening
+from zhiyin.encoders._opening import check_vocabulary, check_weights_are_there, missing_weights, opening
 from zhiyin.encoders.base import TextConfig, TextEncoder
 from zhiyin.errors import ConfigError, MissingExtra
 from zhiyin.run import Run
@@ -95,7 +95,6 @@ class Sentence(TextEncoder):
             for module in net:
                 if (inner := getattr(module, "auto_model", None)) is not None:
                     check_weights_are_there(missing_weights(inner), self.name, self._folder)
-            reads: Any = net.tokenizer
-            if hasattr(reads, "all_special_ids"):  # one of transformers, and not a bare one of tokenizers
-                check_tells_apart(lambda text: reads(text)["input_ids"], reads.all_special_ids, self.name, self._folder)
+            if hasattr(net.tokenizer, "all_special_ids"):  # one of transformers, and not a bare one of tokenizers
+                check_vocabulary(net.tokenizer, self.name, self._folder)
         return net

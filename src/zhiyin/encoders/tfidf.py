@@ -15,7 +15,7 @@ from zhiyin._svd import right_vectors
 from zhiyin.arrays import DoubleVector, FloatMatrix
 from zhiyin.config import setting
 from zhiyin.encoders._terms import Fields, Limits, TermSpace
-from zhiyin.encoders.base import TextConfig, TextEncoder
+from zhiyin.encoders.base import WINDOW, TextConfig, TextEncoder
 from zhiyin.run import Run
 
 COLUMN = "what items say"
@@ -40,6 +40,7 @@ class TFIDF(TextEncoder):
     config: TFIDFConfig
     learns = ("terms", "idf", "directions")
     worth_keeping = False
+    _batch = WINDOW
     terms: list[str]
     idf: DoubleVector
     """(n_terms,)."""
