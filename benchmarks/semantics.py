@@ -104,8 +104,8 @@ JOINED: dict[str, dict[str, Any]] = {
     "added, words and categories, hidden, alone": {"text": "added", "shared": True, "hidden_ids": 0.3, "neighbours": 0},
     "added, words and categories, hidden, by use": {"text": "added", "shared": True, "hidden_ids": 0.3, **BY_USE},
     "frozen, words and categories": {"text": "frozen", "shared": True},
-    "none, 8 codes": {"codes": 8},
-    "none, 8 codes by text": {"codes": 8, "codes_by": "text", **SPOKEN},
+    "none, 8 codes": {"codes": 8, "epochs": 80},
+    "none, 8 codes by text": {"codes": 8, "codes_by": "text", "epochs": 80, **SPOKEN},
 }
 """The ways to join what items say to how they are used; "shared" adds `SHARED`."""
 ALL = "added, words and categories"

@@ -313,6 +313,10 @@ def sequences_speed() -> str:
         ),
         ["a million items, top 100, 95th percentile", f"{million['top_100_p95_ms']:.0f} ms", "≤ 60 ms"],
         ["step, a million items beside 100,000", f"{million['codes 0']['growth']:.2f} times", "< 1.3"],
+        *(
+            [f"peak memory of training, a million items, {what}", f"{million[codes]['peak_mib_1000000']:,.0f} MiB", ""]
+            for codes, what in (("codes 0", "a row of 64 numbers each"), ("codes 8", "8 codes each"))
+        ),
     ]
     return table(["what", "measured", "target"], rows)
 
@@ -381,7 +385,8 @@ def semantics() -> str:
 
 def semantics_short() -> str:
     """The ways to join what items say on amazon-beauty, for the front page."""
-    runs = _of_part(result("semantics")["runs"], "warm amazon-beauty")
+    found = _of_part(result("semantics")["runs"], "warm amazon-beauty")
+    runs = {label: one for label, one in found.items() if not one["settings"].get("codes")}
     return _joined(runs, {"ndcg@10": "NDCG@10", "recall@10": "Recall@10", **FEW}, of=False)
 
 
