@@ -1,6 +1,6 @@
 """How fast encoders are, how fast kept vectors are found again, what a million items take of memory, what words find.
 
-    python benchmarks/encoders.py                         # all of it: an hour or so
+    python benchmarks/encoders.py                         # all of it: some six minutes
     python benchmarks/encoders.py --items 200 --many 2000 --encoders multilingual --out encoders_smoke
 
 For each encoder: `--items` different texts are encoded by the bare model in batches (its own throughput) and by the

@@ -46,6 +46,28 @@ def test_items_that_say_what_is_looked_for(zhiyin: Zhiyin, prepared: Path) -> No
     assert "says nothing to tfidf" in zhiyin("search", "xyzzy", *ask[2:]).err
 
 
+def test_encoders_work_where_they_are_told_to(
+    zhiyin: Zhiyin, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, encode = set[str | None](), encoders.TFIDF._encode
+
+    def noted(self: encoders.TFIDF, contents: list[str], run: Run) -> np.ndarray:
+        seen.add(run.device)
+        return encode(self, contents, run)
+
+    monkeypatch.setattr(encoders.TFIDF, "_encode", noted)
+    for number, verb in enumerate(
+        (
+            ("encode", "tfidf", "--out", tmp_path / "vectors"),
+            ("search", Dataset.load(prepared).item_titles()[4], "--encoder", "tfidf"),
+            ("codes", "residual_kmeans", "--encoder", "tfidf", *SMALL, "--out", tmp_path / "codes"),
+        )
+    ):
+        done = zhiyin(*verb, "--data", prepared, "--device", f"cuda:{number}")
+        assert done.code == 0, done.err
+        assert f"cuda:{number}" in seen
+
+
 def test_a_small_catalogue_is_listed_whole_but_for_items_that_say_nothing(zhiyin: Zhiyin, tmp_path: Path) -> None:
     titles = ["red shoe", "blue shoe", "", "", "green hat", "winter hat"]
     items = "\n".join(f"i{item},{title}" for item, title in enumerate(titles))

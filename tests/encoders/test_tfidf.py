@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from zhiyin.encoders import TFIDF
+from zhiyin.encoders import TFIDF, load
 from zhiyin.errors import DataError
 from zhiyin.testing.encoders import FILMS, TextEncoderSuite, films
 
@@ -45,6 +47,27 @@ class TestTFIDF(TextEncoderSuite):
         found = encoder.encode_texts(["red"]).shape[1]
         assert encoder.width == found < wide
         assert encoder.encode_texts([""]).shape == (1, found)
+
+    def test_vectors_are_kept_where_a_folder_is_named_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ZHIYIN_CACHE", str(tmp_path / "cache"))
+        items = films([*FILMS["space"], None, FILMS["space"][0]])
+        encoder = TFIDF().fit(items)
+        plain = encoder.encode(items)
+        assert not (tmp_path / "cache").exists()
+        encoder.encode(items, keep=tmp_path / "kept")
+        again = encoder.encode(items, keep=tmp_path / "kept")
+        np.testing.assert_allclose(again.values, plain.values, atol=1e-6)
+        assert (again.encoded, plain.encoded) == (0, len(FILMS["space"]))
+        assert again.silent.tolist() == plain.silent.tolist() == [len(FILMS["space"])]
+
+    @pytest.mark.parametrize("came", ["[]", '"terms"', "{}"])
+    def test_a_damaged_folder_is_refused(self, tmp_path: Path, came: str) -> None:
+        folder = TFIDF().fit(films()).save(tmp_path / "encoder")
+        (folder / "texts.json").write_text(came)
+        with pytest.raises(DataError, match="is damaged: it holds"):
+            load(folder)
 
     def test_nothing_to_read_is_refused(self) -> None:
         with pytest.raises(DataError, match="no text and no categories"):

@@ -243,11 +243,14 @@ def test_a_blend_hands_words_to_who_reads_them() -> None:
     against = Query.of(TEA.items, context={"text": "red shoe", "text_weight": 20.0})
     found = model.recommend(against, k=5, reasons=1)
     assert {one.kind for (one,) in found.reasons[0]} == {"text"}
+    assert model.hears("red shoe")
+    assert not model.hears("xyzzy")
 
 
 @pytest.mark.parametrize("name", ["popularity", "item_knn", "sasrec"])
 def test_who_reads_no_text_says_so(name: str) -> None:
     model = models.get(name)(**(SMALL | {"epochs": 1} if name == "sasrec" else {})).fit(world())
+    assert not model.hears("red shoe")
     with pytest.raises(ConfigError, match="reads no text"):
         model.recommend(Query.of(["i00"], context={"text": "green tea"}), k=2)
     model.recommend(Query.of(["i00"], context={"text": None}), k=2)

@@ -97,9 +97,8 @@ def recommend(
 def _doubts(model: Recommender, dataset: Dataset | None, history: list[str] | None, text: str | None) -> None:
     """Note what makes a list worth little: ids of other data, a history or words of which the model knows nothing."""
     from zhiyin.cli._terminal import note
-    from zhiyin.models._wishes import heard
 
-    if text is not None and not heard(model, text):
+    if text is not None and not model.hears(text):
         note(f"note: {shortened(text)!r} says nothing to the model and changes nothing; use words that its items use")
     known, fitted_on = model.items, model.trained_on.get("data")
     if known is None:

@@ -212,6 +212,10 @@ class SequenceRecommender(SequenceLearner):
         found[self._knows(query.histories.item)] = super()._contributions(self._met(query), items)
         return found
 
+    def hears(self, text: str) -> bool:
+        """Whether a text says anything to the model: it has a word that items have, or that the encoder knows."""
+        return self.reads_text and self.speaks and bool(np.isfinite(self.text_vectors([text])).all())
+
     def _worth_of_words(self, query: Queries, items: IntVector) -> FloatVector:
         """Leave them out: what they add to an item's score beyond what they add to the mean item.
 
@@ -230,9 +234,8 @@ class SequenceRecommender(SequenceLearner):
     def _evidence(self, queries: Queries, items: IntVector) -> FloatMatrix:
         """Log-probabilities, as an event that lifts all items alike speaks for none of them; without any, all alike."""
         scores = self._score(queries)
-        silent = (self._met(queries).histories.lengths == 0) & ~np.isfinite(scores).any(
-            1
-        )  # nor words that say anything
+        unheard = ~np.isfinite(scores).any(1)  # of what words ask for, if they do
+        silent = (self._met(queries).histories.lengths == 0) & unheard
         scores[np.ix_(silent, self.known)] = 0
         found: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return found

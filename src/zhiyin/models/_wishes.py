@@ -16,7 +16,6 @@ from zhiyin.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from zhiyin.models._sequences import SequenceRecommender
-    from zhiyin.models.base import Recommender
     from zhiyin.run import Run
 
 SPOKEN = "with text=added, null_space or frozen, or with words"
@@ -53,15 +52,6 @@ def check(name: str, queries: Queries) -> None:
             f"{name} reads no text, but a query came with context {TEXT!r}; take a sequence model that was fitted "
             f"{SPOKEN}, or leave it out"
         )
-
-
-def heard(model: Recommender, text: str) -> bool:
-    """Whether a text says anything to a model, or to one of those that it is made of."""
-    parts = getattr(model, "models", None) or getattr(model, "retrievers", None)
-    if parts is not None:
-        return any(one.reads_text and heard(one, text) for one in parts)
-    tell = getattr(model, "text_vectors", None)
-    return tell is not None and bool(np.isfinite(tell([text])).all())
 
 
 def text_vectors(model: SequenceRecommender, texts: Sequence[str], run: Run) -> FloatMatrix:

@@ -120,6 +120,10 @@ class Recommender(Listing):
         """Whether a query may say in words what is asked for, as `context={"text": ...}`."""
         return False
 
+    def hears(self, text: str) -> bool:
+        """Whether a text, as what a query asks for, says anything to the model."""
+        return False
+
     def with_items(self, items: pa.Table | Dataset, run: Run | None = None) -> Self:
         """The model with new items in its catalogue; see `zhiyin.models._sequences.SequenceRecommender.with_items`.
 

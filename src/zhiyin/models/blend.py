@@ -148,6 +148,10 @@ class Blend(Recommender):
         """Whether a member reads text, and may be asked in words."""
         return any(model.reads_text for model in self.models)
 
+    def hears(self, text: str) -> bool:
+        """Whether a text says anything to a member."""
+        return any(model.hears(text) for model in self.models)
+
     def _row_bytes(self) -> int:
         return SCORE_BYTES * self.n_items + max(model._row_bytes() for model in self.models)
 

@@ -372,7 +372,7 @@ class TIGER(Transformer):
             found[np.ix_(silent, self.known[items])] = -np.log(max(1, int(np.count_nonzero(self.known))))
             return found
         scores = self._score_of(queries, np.arange(self.n_items, dtype=np.int32))
-        silent &= ~np.isfinite(scores).any(1)  # nor words that say anything
+        silent &= ~np.isfinite(scores).any(1)  # of what words ask for, if they do
         scores[np.ix_(silent, self.known)] = 0
         likely: FloatMatrix = scores[:, items] - logsumexp(scores, axis=1, keepdims=True)
         return likely

@@ -17,7 +17,6 @@ Features are those of the moment of each query, in training as in serving (see `
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -25,16 +24,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from zhiyin.arrays import (
-    AnyArray,
-    BoolVector,
-    DoubleVector,
-    FloatMatrix,
-    FloatVector,
-    IntVector,
-    LongVector,
-    offsets_of,
-)
+from zhiyin.arrays import AnyArray, BoolVector, DoubleVector, FloatMatrix, IntVector, LongVector, offsets_of
 from zhiyin.config import Config
 from zhiyin.data.dataset import Dataset
 from zhiyin.data.exposures import Exposures
@@ -362,24 +352,13 @@ class Pipeline(Recommender):
     def _contributions(self, query: Queries, items: IntVector) -> FloatMatrix:
         """Those of the retrievers, each in standard deviations of its scores: why an item came before the ranker."""
         total = np.zeros((query.histories.n_events, len(items)), np.float32)
-        for one, known, spread in self._spreads(query):
-            total += np.where(known[items], one._contributions(query, items), 0) / spread
-        return total
-
-    def _worth_of_words(self, query: Queries, items: IntVector) -> FloatVector:
-        total = np.zeros(len(items), np.float32)
-        for one, known, spread in self._spreads(query):
-            total += np.where(known[items], one._worth_of_words(query, items), 0) / spread
-        return total
-
-    def _spreads(self, query: Queries) -> Iterator[tuple[Recommender, BoolVector, float]]:
-        """The retrievers that tell items apart for one query, which items they know, and how far their scores lie."""
         for one in self.retrievers:
             scores = one._score(query)[0]
             known = np.isfinite(scores)
             spread = float(scores[known].std()) if known.any() else 0.0
             if spread > 0:
-                yield one, known, spread
+                total += np.where(known[items], one._contributions(query, items), 0) / spread
+        return total
 
     def _general_reason(self, item: int, query: Queries) -> Reason | None:
         reasons = (one._general_reason(item, query) for one in self.retrievers)

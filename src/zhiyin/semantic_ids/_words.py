@@ -103,13 +103,17 @@ def _levels(
 
 def _terms(table: pa.Table, columns: Sequence[str] | None) -> tuple[tuple[str, ...], sparse.csr_array]:
     """The terms of a table and their weights (n, n_terms); none where nothing speaks, or no two items share a word."""
+    nothing: tuple[tuple[str, ...], sparse.csr_array] = (), sparse.csr_array((table.num_rows, 0))
     try:
         fields = _fields(table, columns)
+    except DataError:
+        if columns is not None:  # one of them is not there
+            raise
+        return nothing
+    try:
         space, weights = TermSpace.fit(table, fields, LIMITS)
     except DataError:
-        if columns is not None:
-            _fields(table, columns)  # a wrong name is told
-        return (), sparse.csr_array((table.num_rows, 0))
+        return nothing
     return space.terms, sparse.csr_array(weights)
 
 
